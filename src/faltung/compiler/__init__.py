@@ -1,0 +1,1 @@
+"""Loop nest -> LLVM IR -> object code -> disk cache -> callable."""

@@ -1,0 +1,131 @@
+"""From a loop nest to a function that ctypes can call: the registry of compiled kernels."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import itertools
+import os
+import threading
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from faltung.compiler import cache as disk
+from faltung.compiler import isa as isas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faltung.compiler.isa import Isa
+
+
+class Nest(Protocol):
+    """A loop nest: a unique name and its LLVM IR for an instruction set."""
+
+    @property
+    def name(self) -> str:
+        """The symbol."""
+        ...
+
+    def emit(self, isa: Isa) -> str:
+        """Write the module."""
+        ...
+
+
+_registry: dict[Nest, Callable[..., None]] = {}
+_lock = threading.RLock()
+_serial = itertools.count()
+_keep_alive: list[Any] = []
+
+
+@cache
+def available() -> bool:
+    """Say whether kernels are compiled: llvmlite is installed and FALTUNG_JIT is not 0."""
+    return os.environ.get("FALTUNG_JIT") != "0" and find_spec("llvmlite") is not None
+
+
+def get(nest: Nest) -> Callable[..., None]:
+    """Give the compiled kernel of a nest: from this process, from disk, or from the compiler.
+
+    Safe under threads; each nest is compiled once. Calling the kernel releases the GIL. The family of nests is finite
+    by design (element types, tiles, a few tap extents), so the registry needs no limit.
+    """
+    kernel = _registry.get(nest)
+    if kernel is None:
+        with _lock:
+            kernel = _registry.get(nest)
+            if kernel is None:
+                kernel = _registry[nest] = _link(nest, _object(nest, isas.host()))
+    return kernel
+
+
+def compiled() -> tuple[Nest, ...]:
+    """List the nests of this process's registry."""
+    return tuple(_registry)
+
+
+def compile_object(nest: Nest, isa: Isa) -> bytes:
+    """Compile a nest to a relocatable object for any instruction set, runnable here or not."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    module = llvm.parse_assembly(f'target triple = "{isa.triple}"\n{nest.emit(isa)}')
+    return bytes(_target_machine(isa).emit_object(module))
+
+
+def _object(nest: Nest, isa: Isa) -> bytes:
+    key = _key(nest, isa)
+    kept = disk.load(key)
+    if kept is None:
+        kept = compile_object(nest, isa)
+        disk.store(key, kept)
+    return kept
+
+
+def _link(nest: Nest, code: bytes) -> Callable[..., None]:
+    import llvmlite.binding as llvm
+
+    library = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(nest.name)
+    tracker = library.link(_linker(), f"{nest.name}_{next(_serial)}")
+    _keep_alive.append(tracker)
+    arity = 4 if nest.name.startswith("taps") else 3
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arity)(tracker[nest.name])
+
+
+@cache
+def _linker() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.create_lljit_compiler(_target_machine(isas.host()))
+
+
+@cache
+def _target_machine(isa: Isa) -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    # No optimisation passes run: the nests are written as they should be executed.
+    return llvm.Target.from_triple(isa.triple).create_target_machine(
+        cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", jit=True
+    )
+
+
+def _key(nest: Nest, isa: Isa) -> bytes:
+    from llvmlite import __version__ as llvmlite_version
+
+    return hashlib.sha256(repr((nest, isa.name, llvmlite_version, _generator())).encode()).digest()
+
+
+@cache
+def _generator() -> str:
+    """The digest of the code generator itself: a changed generator never meets an old object."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
