@@ -2,7 +2,8 @@
 
     out[r, :] = [in[row r + low table], in[row r + middle : + run], in[row r + high table]]
 
-A negative row or column offset stands for the boundary's constant. One compiled copy serves every element of its
+A column offset of -1, or a row offset of CONSTANT_ROW (rows of a reversed array have negative offsets), stands for the
+boundary's constant. One compiled copy serves every element of its
 size, whatever its type.
 """
 
@@ -15,6 +16,8 @@ from faltung.compiler.ir import Writer
 
 if TYPE_CHECKING:
     from faltung.compiler.isa import Isa
+
+CONSTANT_ROW = -(2**63)
 
 # Offsets are in bytes, tables hold 64-bit integers, `fill` is the address of one element.
 FIELDS = ("rows", "row_table", "low", "low_table", "middle", "run", "high", "high_table", "out_row", "fill")
@@ -40,19 +43,24 @@ class _Emitter:
     def __init__(self, nest: CopyNest, isa: Isa) -> None:
         self.size, self.isa, self.name = nest.size, isa, nest.name
         self.lanes = isa.vector_bytes // nest.size
-        self.scalar, self.vector = f"i{8 * nest.size}", f"<{isa.vector_bytes // nest.size} x i{8 * nest.size}>"
+        self.scalar, self.vector = (
+            f"i{8 * nest.size}",
+            f"<{isa.vector_bytes // nest.size} x i{8 * nest.size}>",
+        )
         self.w = Writer()
 
     def module(self) -> str:
         w = self.w
         self.p = dict(zip(FIELDS, w.parameters("%p", len(FIELDS)), strict=True))
-        tables = {name: w.pointer_at(w.offset("%p", 8 * FIELDS.index(name))) for name in FIELDS if name.endswith("table")}
+        tables = {
+            name: w.pointer_at(w.offset("%p", 8 * FIELDS.index(name))) for name in FIELDS if name.endswith("table")
+        }
         fill = w.pointer_at(w.offset("%p", 8 * FIELDS.index("fill")))
         self.constant = w.op(f"load {self.scalar}, ptr {fill}, align 1")
         with w.loop(self.p["rows"]) as rows:
             shift = w.op(f"load i64, ptr {w.offset(tables['row_table'], w.mul(rows.index, 8))}, align 8")
             target = w.offset("%dst", w.mul(rows.index, self.p["out_row"]))
-            inside = w.op(f"icmp sge i64 {shift}, 0")
+            inside = w.op(f"icmp ne i64 {shift}, {CONSTANT_ROW}")
             copy, fill_row, done = (f"{label}{len(w.lines)}" for label in ("copy", "fill", "done"))
             w.do(f"br i1 {inside}, label %{copy}, label %{fill_row}")
             w.begin(copy)
@@ -62,7 +70,11 @@ class _Emitter:
             self._fill_row(target)
             w.do(f"br label %{done}")
             w.begin(done)
-        return w.function(self.name, "ptr noalias %p, ptr noalias readonly %src, ptr noalias %dst", 8 * self.isa.vector_bytes)
+        return w.function(
+            self.name,
+            "ptr noalias %p, ptr noalias readonly %src, ptr noalias %dst",
+            8 * self.isa.vector_bytes,
+        )
 
     def _copy_row(self, source: str, target: str, tables: dict[str, str]) -> None:
         w, p = self.w, self.p

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from faltung.compiler.ir import Writer
 
 
@@ -69,7 +69,9 @@ def convert(w: Writer, value: str, source: Element, target: Element, lanes: int)
 
 def narrow(w: Writer, value: str, source: Element, target: Element, lanes: int) -> str:
     """Turn accumulators into the stored type: floats to integers round half to even and saturate, NaN gives 0."""
-    if source == target or (source.kind != "f" and target.kind != "f" and source.bits == target.bits and source.kind == target.kind):
+    if source == target or (
+        source.kind != "f" and target.kind != "f" and source.bits == target.bits and source.kind == target.kind
+    ):
         return value
     if source.kind == "f" and target.kind == "f":
         how = "fpext" if target.bits > source.bits else "fptrunc"

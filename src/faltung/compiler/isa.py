@@ -71,7 +71,9 @@ def host() -> Isa:
     wanted = os.environ.get("FALTUNG_ISA")
     if wanted is None:
         if not available:
-            msg = f"this CPU ({llvm.get_host_cpu_name()}) runs none of {', '.join(ISAS)}; set FALTUNG_JIT=0 to use NumPy"
+            msg = (
+                f"this CPU ({llvm.get_host_cpu_name()}) runs none of {', '.join(ISAS)}; set FALTUNG_JIT=0 to use NumPy"
+            )
             raise CompileError(msg)
         return ISAS[available[0]]
     if wanted not in available:

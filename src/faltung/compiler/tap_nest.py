@@ -110,7 +110,8 @@ class _Emitter:
                 with w.loop(lane_blocks) as lanes:
                     x = w.minimum(w.mul(lanes.index, width), last_lane)
                     self._tile(
-                        w.offset(in_row, w.mul(x, nest.load.bytes)), w.offset(out_row, w.mul(x, nest.store.bytes))
+                        w.offset(in_row, w.mul(x, nest.load.bytes)),
+                        w.offset(out_row, w.mul(x, nest.store.bytes)),
                     )
         arguments = "ptr noalias %p, ptr noalias readonly %src, ptr noalias %dst, ptr noalias readonly %weights"
         return w.function(nest.name, arguments, 8 * self.isa.vector_bytes)
@@ -152,7 +153,11 @@ class _Emitter:
             row = w.offset(row, in_row)
         # From here on `weights` points to tap row r, so that offsets -o are known. The last tap row is left to the end.
         middle = w.add(self.p["tap_rows"], -1)
-        start = [*((self.acc_type, a) for a in acc), ("ptr", row), ("ptr", w.offset(weights, (rows - 1) * size))]
+        start = [
+            *((self.acc_type, a) for a in acc),
+            ("ptr", row),
+            ("ptr", w.offset(weights, (rows - 1) * size)),
+        ]
         with w.loop(middle, start, start=rows - 1) as i:
             *acc, row, tap = i.values
             acc = self._columns(acc, row, tap, [(o, -o) for o in range(rows)])
@@ -211,7 +216,9 @@ class _Emitter:
         w, element = self.w, self.nest.accumulate
         scalar = w.op(f"load {element.llvm}, ptr {pointer}, align {element.bytes}")
         first = w.op(f"insertelement {self.acc_type} poison, {element.llvm} {scalar}, i32 0")
-        return w.op(f"shufflevector {self.acc_type} {first}, {self.acc_type} poison, <{self.lanes} x i32> zeroinitializer")
+        return w.op(
+            f"shufflevector {self.acc_type} {first}, {self.acc_type} poison, <{self.lanes} x i32> zeroinitializer"
+        )
 
     def _multiply_add(self, x: str, weight: str, acc: str) -> str:
         w, kind = self.w, self.acc_type

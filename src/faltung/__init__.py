@@ -1,0 +1,42 @@
+"""faltung: convolution, described once, for any array.
+
+>>> import faltung as ft
+>>> ft.correlate([1.0, 2.0, 4.0], [0.0, 1.0, 1.0])
+array([3., 6., 8.])
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faltung import definition, errors, filters
+    from faltung.convolution import Convolution, convolve, correlate
+    from faltung.errors import FaltungError
+
+__version__ = "0.1.0"
+
+__all__ = ["Convolution", "FaltungError", "convolve", "correlate", "definition", "errors", "filters"]
+
+_WHERE = {
+    "Convolution": "faltung.convolution",
+    "convolve": "faltung.convolution",
+    "correlate": "faltung.convolution",
+    "FaltungError": "faltung.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load public names when they are first used: `import faltung` and `faltung --help` stay light."""
+    if name not in __all__:
+        msg = f"module 'faltung' has no attribute {name!r}"
+        raise AttributeError(msg)
+    where = _WHERE.get(name)
+    value = getattr(import_module(where), name) if where else import_module(f"faltung.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

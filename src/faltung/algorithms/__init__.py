@@ -1,0 +1,1 @@
+"""How a window operation is computed: one method a file."""

@@ -1,0 +1,248 @@
+"""Parameter blocks of the tap nest: how one box of a layout is cut into tiles, tables and packed weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from faltung.algorithms.layout import Layout, kernel_shape
+from faltung.compiler import isa as isas
+from faltung.compiler import kernels
+from faltung.compiler.tap_nest import FIELDS, TapNest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from faltung.compiler.elements import Element
+    from faltung.runtime.regions import Box
+
+# Below this many tap columns a loop over them costs more than it saves.
+UNROLL_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """Element types of a nest."""
+
+    load: Element
+    accumulate: Element
+    store: Element
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How weights are packed: (taps in the table, tap columns, tap rows); `fold` is the row length of folded lanes."""
+
+    table: int
+    columns: int
+    rows: int
+    fold: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a compiled kernel: parameters, and byte offsets of its input and output."""
+
+    kernel: Callable[..., None]
+    parameters: int
+    form: Form
+    source: int
+    target: int
+    keep: tuple[np.ndarray, ...]
+
+
+def lanes(types: Types) -> int:
+    """Give the lanes of one register of accumulators here."""
+    return isas.host().vector_bytes // types.accumulate.bytes
+
+
+def pack(kernel: np.ndarray, form: Form) -> np.ndarray:
+    """Pack a flat kernel (in C order) as [table, column, row], the order in which the nest reads it.
+
+    >>> pack(np.arange(6), Form(1, 3, 2)).ravel().tolist()
+    [0, 3, 1, 4, 2, 5]
+    """
+    if form.fold:
+        padded = np.zeros((form.table, form.rows * form.fold), kernel.dtype)
+        flat = kernel.reshape(form.table, -1)
+        padded[:, : flat.shape[1]] = flat
+        return np.ascontiguousarray(padded.reshape(form.table, form.rows, form.fold).swapaxes(1, 2))
+    return np.ascontiguousarray(kernel.reshape(form.table, form.rows, form.columns).swapaxes(1, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a box's input lies: bytes per step of each merged axis, the coordinate at offset 0, and the taps' offsets.
+
+    `taps` are the lane taps' byte offsets; equally spaced unless the lanes were deinterleaved.
+    """
+
+    strides: tuple[int, ...]
+    origin: tuple[int, ...]
+    taps: np.ndarray
+    lane_start: int
+
+
+def calls(
+    plan: Layout,
+    types: Types,
+    box: Box,
+    frame: Frame,
+    out_strides: Sequence[int],
+    out_origin: Sequence[int],
+    width: int = 0,
+) -> list[Call]:
+    """Cut a box into calls; its `width` in elements (default: pixels times `inner`) fills at least one register."""
+    width = width or (box[-1][1] - box[-1][0]) * plan.inner
+    if plan.row is None:
+        return _folded_calls(plan, types, box, frame, out_strides, out_origin, width)
+    row = plan.axes[plan.row]
+    start, stop = box[plan.row]
+    tile = _tile(types, stop - start, width)
+    in_table, columns, step = _lane_taps(plan, frame)
+    shared = plan.shared
+    outer, row_taps, lane_taps = kernel_shape(plan)
+    form = Form(
+        outer * (1 if shared else row_taps) * (lane_taps if in_table else 1),
+        columns,
+        row_taps if shared else 1,
+    )
+    taps = _tap_table(plan, frame, with_row=not shared, with_lane=in_table)
+    values = {
+        "height": stop - start, "width": width,
+        "in_row": frame.strides[plan.row] * row.stride, "out_row": out_strides[plan.row],
+        "step": step, "tap_rows": form.rows, "tap_columns": columns, "last_columns": columns,
+    }  # fmt: skip
+    return [_call(plan, types, tile, form, box, frame, out_strides, out_origin, taps, values)]
+
+
+def _folded_calls(
+    plan: Layout,
+    types: Types,
+    box: Box,
+    frame: Frame,
+    out_strides: Sequence[int],
+    out_origin: Sequence[int],
+    width: int,
+) -> list[Call]:
+    """Lay a line out as rows of `fold` lanes, so that taps j and j + fold share their loads."""
+    rows = isas.host().rows
+    vectors = _vectors(types, width)
+    while vectors > 1 and width < rows * vectors * lanes(types):
+        vectors -= 1
+    fold = vectors * lanes(types)
+    height = width // fold
+    tile = (rows if height >= rows else 1, vectors)
+    in_table, columns, step = _lane_taps(plan, frame)
+    outer, _, lane_taps = kernel_shape(plan)
+    regular = not in_table and step == types.load.bytes
+    if regular and lane_taps > fold:
+        tap_rows = -(-lane_taps // fold)
+        form = Form(outer, fold, tap_rows, fold)
+        last = lane_taps - (tap_rows - 1) * fold
+    else:
+        form = Form(outer * (lane_taps if in_table else 1), columns, 1)
+        last = columns
+    taps = _tap_table(plan, frame, with_row=False, with_lane=in_table)
+    values = {
+        "height": height, "width": fold,
+        "in_row": fold * types.load.bytes, "out_row": fold * types.store.bytes,
+        "step": step, "tap_rows": form.rows, "tap_columns": form.columns, "last_columns": last,
+    }  # fmt: skip
+    result = [_call(plan, types, tile, form, box, frame, out_strides, out_origin, taps, values)]
+    if height * fold < width:
+        # The rest is the last tile moved back to end at the edge.
+        values = {**values, "height": tile[0]}
+        back = width - tile[0] * fold
+        result.append(_call(plan, types, tile, form, box, frame, out_strides, out_origin, taps, values, back))
+    return result
+
+
+def _call(
+    plan: Layout, types: Types, tile: tuple[int, int], form: Form, box: Box, frame: Frame, out_strides: Sequence[int],
+    out_origin: Sequence[int], taps: np.ndarray, values: dict[str, int], lane_shift: int = 0,
+) -> Call:  # fmt: skip
+    positions, source, target = _positions(plan, box, frame, out_strides, out_origin)
+    block = {
+        **values, "positions": len(positions), "position_table": positions.ctypes.data,
+        "taps": len(taps), "tap_table": taps.ctypes.data,
+    }  # fmt: skip
+    parameters = np.array([block[name] for name in FIELDS], np.int64)
+    return Call(
+        _kernel(types, tile, form, values["last_columns"] != form.columns),
+        parameters.ctypes.data,
+        form,
+        source + lane_shift * types.load.bytes,
+        target + lane_shift * types.store.bytes,
+        (parameters, positions, taps),
+    )
+
+
+def _kernel(types: Types, tile: tuple[int, int], form: Form, ragged: bool) -> Callable[..., None]:
+    rows, vectors = tile
+    tap_rows = form.rows if form.rows < rows or form.rows == 1 else None
+    tap_columns = form.columns if form.columns <= UNROLL_COLUMNS else None
+    if tap_columns and form.rows <= UNROLL_COLUMNS:
+        tap_rows = form.rows
+    return kernels.get(TapNest(types.load, types.accumulate, types.store, rows, vectors, tap_rows, tap_columns, ragged))
+
+
+def _lane_taps(plan: Layout, frame: Frame) -> tuple[bool, int, int]:
+    """Say whether lane taps go to the table, else how many columns there are and their step in bytes."""
+    steps = np.diff(frame.taps)
+    if len(steps) and (steps != steps[0]).any():
+        return True, 1, 0
+    return False, len(frame.taps), int(steps[0]) if len(steps) else 0
+
+
+def _tap_table(plan: Layout, frame: Frame, *, with_row: bool, with_lane: bool) -> np.ndarray:
+    """List byte offsets of all taps that are not rows or columns of the nest, in the kernel's order."""
+    offsets = np.zeros(1, np.int64)
+    for i, axis in enumerate(plan.axes[:-1]):
+        if i == plan.row and not with_row:
+            continue
+        along = np.arange(axis.taps) * (axis.dilation * frame.strides[i])
+        offsets = (offsets[:, None] + along[None, :]).ravel()
+    if with_lane:
+        offsets = (offsets[:, None] + frame.taps[None, :]).ravel()
+    elif len(frame.taps):
+        offsets = offsets + frame.taps[0]
+    return offsets.astype(np.int64)
+
+
+def _positions(
+    plan: Layout, box: Box, frame: Frame, out_strides: Sequence[int], out_origin: Sequence[int]
+) -> tuple[np.ndarray, int, int]:
+    """List (input, output) offsets of the outer axes' positions, and the offsets of the box's first output."""
+    table = np.zeros((1, 2), np.int64)
+    source = target = 0
+    for i, (axis, (start, stop)) in enumerate(zip(plan.axes, box, strict=True)):
+        lane = i == len(box) - 1
+        first = 0 if lane else (axis.stride * start - axis.low - frame.origin[i]) * frame.strides[i]
+        source += first
+        target += (start - out_origin[i]) * out_strides[i]
+        if i in plan.outer:
+            steps = np.arange(stop - start)[:, None] * [axis.stride * frame.strides[i], out_strides[i]]
+            table = (table[:, None, :] + steps[None, :, :]).reshape(-1, 2)
+    return np.ascontiguousarray(table), source + frame.lane_start, target
+
+
+def _tile(types: Types, height: int, width: int) -> tuple[int, int]:
+    rows = isas.host().rows
+    return (rows if height >= rows else 1), _vectors(types, width)
+
+
+@cache
+def _vectors(types: Types, width: int) -> int:
+    """Choose the registers of a row: the widest tile, unless a narrower one computes fewer lanes twice."""
+    most, lane = isas.host().vectors, lanes(types)
+    choices = [v for v in sorted({most, 2, 1}, reverse=True) if v * lane <= width]
+
+    def cost(v: int) -> float:
+        # A narrow tile also loads more coefficients for each product.
+        return -(-width // (v * lane)) * v * (1 + 0.25 / v)
+
+    return min(choices, key=cost)

@@ -1,0 +1,349 @@
+"""The face: `Convolution`, described once; `correlate` and `convolve`, which describe and apply in one call."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from faltung.errors import GeometryError
+from faltung.plan.plan import Plan, as_array
+from faltung.plan.planner import plan as make_plan
+from faltung.problem import boundary as boundaries
+from faltung.problem import dtypes as rules
+from faltung.problem import geometry
+from faltung.problem.kernel import facts
+from faltung.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    PerAxis = int | Sequence[int]
+
+PLANS_KEPT = 32
+CONVOLUTIONS_KEPT = 128
+
+
+class Convolution:
+    """A convolution (or, with ``flip=False``, a correlation) with a fixed kernel, described once for any array.
+
+    Parameters
+    ----------
+    kernel : array, or a list of arrays of one shape
+        A list is a bank of filters: one pass over the input, the feature maps stacked along a new first axis.
+    flip : bool
+        True convolves, ``y[j] = Σ x[j - l] k[l]``; False correlates, ``y[j] = Σ x[j + l] conj(k[l])``, where l counts
+        from the anchor.
+    mode : "same", "full" or "valid"
+        The extent of the output: the input's (with stride: every stride-th of it), every overlap, or only full overlap.
+    padding : int, one per axis, or a (low, high) pair per axis
+        Replaces the mode: samples added before and after; the output has
+        ``(n + low + high - dilation·(k - 1) - 1) // stride + 1`` samples.
+    boundary : rule, one per axis, or a (low, high) pair per axis
+        What lies outside the array: ``zero``, ``constant:value``, ``edge``, ``reflect``, ``symmetric``, ``wrap``,
+        ``antireflect``, ``antisymmetric`` as numpy.pad names them, any overhang; names of other libraries with their prefix
+        (``"ndimage:reflect"``). None: symmetric for "same", zero for "full" and padding, nothing for "valid".
+    stride, dilation : int or one per axis
+    anchor : int or one per axis
+        The index of the kernel (as given) that lies on the output sample in mode "same"; by default ``k // 2``.
+    axes : the filtered axes, in the kernel's order; the others are carried along. None: all of them.
+
+    Raises
+    ------
+    BoundaryError, GeometryError, DtypeError : when the description has no meaning; the text says how to mend it.
+
+    Examples
+    --------
+    >>> import faltung as ft
+    >>> c = ft.Convolution([1.0, 0.0, -1.0])
+    >>> c([1.0, 2.0, 4.0, 8.0])
+    array([1., 3., 6., 4.])
+    >>> c.output_shape(10)
+    (10,)
+    """
+
+    def __init__(
+        self,
+        kernel: ArrayLike | Sequence[ArrayLike],
+        *,
+        flip: bool = True,
+        mode: str = "same",
+        padding: int | Sequence[int] | Sequence[tuple[int, int]] | None = None,
+        boundary: Any = None,
+        stride: PerAxis = 1,
+        dilation: PerAxis = 1,
+        anchor: PerAxis | None = None,
+        axes: PerAxis | None = None,
+    ) -> None:
+        self.kernels, self.filters = _bank(kernel)
+        self.flip, self.mode, self.padding = bool(flip), mode, padding
+        self.boundary, self.stride, self.dilation, self.anchor = boundary, stride, dilation, anchor
+        self.axes = (int(axes),) if isinstance(axes, (int, np.integer)) else None if axes is None else tuple(axes)
+        default = "symmetric" if mode == "same" and padding is None else "zero"
+        self._sides = boundaries.parse(boundary, self.kernels[0].ndim, default)
+        facts_ = [facts(k) for k in self.kernels]
+        self._norms = (
+            max(f.norm1 for f in facts_),
+            max(float(np.sqrt((np.abs(k.astype(complex)) ** 2).sum())) for k in self.kernels),
+        )
+        self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def kernel(self) -> np.ndarray:
+        """The kernel as given (a bank: stacked), read-only."""
+        return self.kernels[0] if self.filters is None else _read_only(np.stack(self.kernels))
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        *,
+        dtype: DTypeLike | None = None,
+        out: np.ndarray | None = None,
+        threads: int | None = None,
+    ) -> np.ndarray:
+        """Filter an array; see `correlate` for `dtype`, `out` and `threads`."""
+        array = x if type(x) is np.ndarray else as_array(x)
+        if dtype is None and out is not None and isinstance(out, np.ndarray):
+            dtype = out.dtype
+        if threads is not None:
+            _check_threads(threads)
+        plan = self._plans.get((array.shape, array.dtype, dtype))
+        return (plan or self.plan(array.shape, array.dtype, dtype))(array, out, threads)
+
+    def plan(
+        self, shape: int | Sequence[int], dtype: DTypeLike = np.float32, out_dtype: DTypeLike | None = None
+    ) -> Plan:
+        """Plan the work for arrays of a shape and dtype; plans are kept for the next call."""
+        shape = _shape(shape)
+        key = (shape, np.dtype(dtype), out_dtype)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = make_plan(*self._problem(shape, np.dtype(dtype), out_dtype), self._norms, self.formula)
+            with self._lock:
+                self._plans[key] = plan
+                while len(self._plans) > PLANS_KEPT:
+                    self._plans.popitem(last=False)
+        return plan
+
+    def output_shape(self, shape: int | Sequence[int]) -> tuple[int, ...]:
+        """Give the shape of the result for an input shape.
+
+        >>> Convolution([[1, 2], [3, 4]], mode="valid", stride=2).output_shape((9, 10))
+        (4, 5)
+        """
+        shape = _shape(shape)
+        axes, axis_geometry = self._geometry(shape)
+        sizes = list(shape)
+        for axis, one in zip(axes, axis_geometry, strict=True):
+            sizes[axis] = one.out
+        return tuple(sizes) if self.filters is None else (self.filters, *sizes)
+
+    @property
+    def formula(self) -> str:
+        """The operation, with the sign of its index."""
+        sign = "-" if self.flip else "+"
+        name = "conj(k[l])" if not self.flip and any(k.dtype.kind == "c" for k in self.kernels) else "k[l]"
+        lattice = "j" if self.stride == 1 else "stride·j"
+        tap = "l" if self.dilation == 1 else "dilation·l"
+        return f"y[j] = Σ x[{lattice} {sign} {tap}] {name}"
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.kernels[0].shape)) or "scalar"
+        bank = "" if self.filters is None else f"{self.filters} x "
+        defaults = {
+            "mode": "same",
+            "padding": None,
+            "boundary": None,
+            "stride": 1,
+            "dilation": 1,
+            "anchor": None,
+            "axes": None,
+        }
+        chosen = "".join(f", {n}={getattr(self, n)!r}" for n, d in defaults.items() if getattr(self, n) != d)
+        return f"<Convolution {bank}{shape} {self.kernels[0].dtype}{chosen}: {self.formula}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kernel = self.kernels[0] if self.filters is None else list(self.kernels)
+        names = ("flip", "mode", "padding", "boundary", "stride", "dilation", "anchor", "axes")
+        return _rebuild, (kernel, {name: getattr(self, name) for name in names})
+
+    def _geometry(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[geometry.Axis, ...]]:
+        kernel_shape = self.kernels[0].shape
+        axes = geometry.normalize_axes(self.axes, len(shape), len(kernel_shape))
+        sizes = tuple(shape[axis] for axis in axes)
+        return axes, geometry.resolve(
+            sizes, kernel_shape, mode=self.mode, padding=self.padding, stride=self.stride, dilation=self.dilation,
+            anchor=self.anchor, flip=self.flip,
+        )  # fmt: skip
+
+    def _problem(
+        self, shape: tuple[int, ...], dtype: np.dtype, out_dtype: DTypeLike | None
+    ) -> tuple[Problem, list[np.ndarray]]:
+        axes, axis_geometry = self._geometry(shape)
+        requested = (
+            out_dtype
+            if out_dtype is None or (isinstance(out_dtype, str) and out_dtype == "input")
+            else np.dtype(out_dtype)
+        )
+        kernel_dtype = np.result_type(*self.kernels)
+        dtypes = rules.resolve(dtype, kernel_dtype, requested)
+        # The compiled loops want ascending axes; the kernel's axes move along.
+        order = sorted(range(len(axes)), key=axes.__getitem__)
+        problem = Problem(
+            shape,
+            tuple(axes[i] for i in order),
+            tuple(axis_geometry[i] for i in order),
+            tuple(self._sides[i] for i in order),
+            dtypes,
+            self.filters,
+        )
+        kernels = []
+        for kernel in self.kernels:
+            flipped = np.flip(kernel) if self.flip else kernel.conj() if kernel.dtype.kind == "c" else kernel
+            kernels.append(flipped.transpose(order))
+        return problem, kernels
+
+
+def correlate(
+    x: ArrayLike,
+    kernel: ArrayLike | Sequence[ArrayLike],
+    *,
+    mode: str = "same",
+    padding: int | Sequence[int] | Sequence[tuple[int, int]] | None = None,
+    boundary: Any = None,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
+    axes: PerAxis | None = None,
+    anchor: PerAxis | None = None,
+    dtype: DTypeLike | None = None,
+    out: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Correlate an array with a kernel: ``y[j] = Σ x[stride·j + dilation·l] conj(k[l])``, l counted from the anchor.
+
+    Parameters
+    ----------
+    x : array of any rank, layout and real, integer or complex dtype
+    kernel : array with one axis per filtered axis, or a list of them (a bank, stacked along a new first axis)
+    mode, padding, boundary, stride, dilation, axes, anchor
+        As in `Convolution`.
+    dtype : the result's dtype, or "input"
+        By default floats keep their precision; 8- and 16-bit integers give float32 with a float kernel and int32 with an
+        integer kernel, wider ones float64 and int64. A narrower integer dtype saturates, and floats round half to even.
+    out : array to write to, of the result's shape; it may overlap `x`.
+    threads : how many threads; None takes all CPUs of this process.
+
+    Returns
+    -------
+    array
+        Within `Plan.error_bound` · max|x| of the exact sum, whatever the threads and the layout; integers are exact. NaN
+        and Inf reach exactly the outputs whose window holds them.
+
+    Raises
+    ------
+    GeometryError, BoundaryError, DtypeError
+        For shapes, rules and dtypes that have no meaning, and for integer overflow that cannot be excluded.
+
+    Examples
+    --------
+    >>> import faltung as ft
+    >>> ft.correlate([1, 2, 4, 8], [1, 0, -1])
+    array([-1, -3, -6, -4])
+    """
+    options = (mode, padding, boundary, stride, dilation, axes, anchor)
+    return _convolution(kernel, False, options)(x, dtype=dtype, out=out, threads=threads)
+
+
+def convolve(
+    x: ArrayLike,
+    kernel: ArrayLike | Sequence[ArrayLike],
+    *,
+    mode: str = "same",
+    padding: int | Sequence[int] | Sequence[tuple[int, int]] | None = None,
+    boundary: Any = None,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
+    axes: PerAxis | None = None,
+    anchor: PerAxis | None = None,
+    dtype: DTypeLike | None = None,
+    out: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Convolve an array with a kernel: ``y[j] = Σ x[stride·j - dilation·l] k[l]``, l counted from the anchor.
+
+    The parameters, result and errors are those of `correlate`, the kernel is flipped and never conjugated.
+
+    Examples
+    --------
+    >>> import faltung as ft
+    >>> ft.convolve([1, 2, 4, 8], [1, 1], mode="full")
+    array([ 1,  3,  6, 12,  8])
+    """
+    options = (mode, padding, boundary, stride, dilation, axes, anchor)
+    return _convolution(kernel, True, options)(x, dtype=dtype, out=out, threads=threads)
+
+
+_kept: OrderedDict[Any, Convolution] = OrderedDict()
+_kept_lock = threading.Lock()
+
+
+def _convolution(kernel: Any, flip: bool, options: tuple[Any, ...]) -> Convolution:
+    """Give a described convolution, kept from an earlier call with an equal small kernel if possible."""
+    key = None
+    if type(kernel) is np.ndarray and kernel.size <= 4096 and not kernel.dtype.hasobject:
+        key = (kernel.tobytes(), kernel.shape, kernel.dtype, flip, options)
+        try:
+            found = _kept.get(key)
+        except TypeError:  # options given as lists do not hash
+            key = None
+        else:
+            if found is not None:
+                return found
+    mode, padding, boundary, stride, dilation, axes, anchor = options
+    made = Convolution(
+        kernel, flip=flip, mode=mode, padding=padding, boundary=boundary, stride=stride, dilation=dilation, anchor=anchor, axes=axes
+    )  # fmt: skip
+    if key is not None:
+        with _kept_lock:
+            _kept[key] = made
+            while len(_kept) > CONVOLUTIONS_KEPT:
+                _kept.popitem(last=False)
+    return made
+
+
+def _bank(kernel: Any) -> tuple[tuple[np.ndarray, ...], int | None]:
+    """Tell one kernel from a list of kernels (arrays or filters), and keep read-only copies."""
+    if isinstance(kernel, (list, tuple)) and kernel and all(hasattr(k, "__array__") and np.ndim(k) for k in kernel):
+        arrays = tuple(_read_only(np.array(as_array(k))) for k in kernel)
+        shapes = {a.shape for a in arrays}
+        if len(shapes) > 1:
+            msg = (
+                f"a bank needs kernels of one shape, but was given {sorted(shapes)}; pad them to the largest with zeros"
+            )
+            raise GeometryError(msg)
+        return arrays, len(arrays)
+    return (_read_only(np.array(as_array(kernel))),), None
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+
+
+def _check_threads(threads: Any) -> None:
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        msg = f"threads must be a positive integer or None (all CPUs), not {threads!r}"
+        raise GeometryError(msg)
+
+
+def _rebuild(kernel: Any, options: dict[str, Any]) -> Convolution:
+    return Convolution(kernel, **options)

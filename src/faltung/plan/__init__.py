@@ -1,0 +1,1 @@
+"""HOW: from a problem to a method, its bounds and its explanation."""

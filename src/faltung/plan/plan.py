@@ -1,0 +1,207 @@
+"""The plan: how one problem is solved. It runs on any array of its shape and dtype, and explains itself."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from faltung.errors import DtypeError, GeometryError
+from faltung.problem import dtypes as rules
+from faltung.runtime.threads import default_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from faltung.plan.bounds import Bounds
+    from faltung.problem.problem import Problem
+
+
+class Method(Protocol):
+    """An algorithm prepared for a real-valued problem."""
+
+    load_dtype: np.dtype
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+
+    def run(self, source: np.ndarray, out: np.ndarray, weights: Any, threads: int) -> None:
+        """Fill `out` from `source`, a line of which is contiguous."""
+        ...
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Say how it works, as (topic, text) pairs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One real component of the input: the method that filters it (constants differ), and its packed kernels."""
+
+    method: Method
+    weights: Any
+
+
+class Plan:
+    """How one problem is solved, made by `Convolution.plan`.
+
+    Call it with an array of the problem's shape and dtype; `explain()` says what will happen, `signature` names the
+    arithmetic: plans with equal signatures give equal bits.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        planes: Sequence[Plane],
+        store: np.dtype,
+        growth: int,
+        bounds: Bounds,
+        formula: str,
+    ) -> None:
+        self.problem, self.planes, self.bounds, self.formula = problem, tuple(planes), bounds, formula
+        self._store, self._growth = store, growth
+        self._scans = problem.dtypes.accumulate.kind == "i" and not rules.check_overflow(
+            problem.dtypes, int(bounds.norm1) * growth, None
+        )
+        method = planes[0].method
+        self._plain = (
+            len(planes) == 1
+            and problem.dtypes.output == store
+            and problem.dtypes.input == method.load_dtype
+            and not self._scans
+        )
+        self._stack = (problem.filters or 1, *method.out_shape)
+
+    def __call__(self, x: np.ndarray, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
+        """Filter an array of the plan's shape and dtype (see `faltung.correlate` for `out` and `threads`)."""
+        problem = self.problem
+        if x.shape != problem.shape or x.dtype != problem.dtypes.input:
+            msg = (
+                f"this plan is for an array of shape {problem.shape} and dtype {problem.dtypes.input}, "
+                f"but was given {x.shape} and {x.dtype}; make another with Convolution.plan(shape, dtype)"
+            )
+            raise GeometryError(msg)
+        target = np.empty(problem.output_shape, problem.dtypes.output) if out is None else self._checked_out(x, out)
+        count = threads or default_threads()
+        if self._plain:
+            self._run_plane(self.planes[0], x, target.reshape(self._stack), count)
+        else:
+            self._run_composed(x, target, count)
+        if out is not None and target is not out:
+            out[...] = target
+        return target if out is None else out
+
+    @property
+    def signature(self) -> str:
+        """Name the arithmetic: equal signatures give equal bits, whatever the threads, layout or alignment.
+
+        It covers the problem and the method with its instruction set, but neither the data nor the kernel's values.
+        """
+        facts = [pair for pair in self.planes[0].method.describe() if pair[0] in ("algorithm", "order", "instructions")]
+        return hashlib.sha256(repr((self.problem, facts)).encode()).hexdigest()[:16]
+
+    @property
+    def error_bound(self) -> float:
+        """Bound the error of any output, as a multiple of max|x|: γ_K · ‖kernel‖₁, plus the rounding of the output.
+
+        K counts the taps, γ_K = K·u / (1 - K·u), u is the accumulator's unit roundoff (Higham 2002, section 3.1).
+        Integers that do not round have the bound 0.
+        """
+        return self.bounds.error
+
+    def explain(self) -> str:
+        """Describe the plan: problem, method, loops, memory, error bound."""
+        problem, dtypes = self.problem, self.problem.dtypes
+        sides = ", ".join(
+            f"axis {a}: {low}|{high}" for a, (low, high) in zip(problem.axes, problem.boundary, strict=True)
+        )
+        kernel = " x ".join(map(str, problem.kernel_shape)) or "scalar"
+        lines = [
+            ("formula", self.formula),
+            ("input", f"{problem.shape} {dtypes.input}, filtered along axes {problem.axes}"),
+            (
+                "kernel",
+                f"{kernel}{f', {problem.filters} filters in one pass' if problem.filters is not None else ''}",
+            ),
+            ("output", f"{problem.output_shape} {dtypes.output}"),
+            ("boundary", sides or "none"),
+            ("arithmetic", f"accumulates in {dtypes.accumulate}, {problem.macs:,} multiply-accumulates"),
+            *self.planes[0].method.describe(),
+            ("error bound", self.bounds.explain()),
+            ("signature", self.signature),
+        ]
+        if len(self.planes) > 1:
+            lines.insert(6, ("complex", "real and imaginary parts are filtered separately"))
+        width = max(len(topic) for topic, _ in lines)
+        return "\n".join(f"{topic:<{width}}  {text}" for topic, text in lines)
+
+    def __repr__(self) -> str:
+        problem = self.problem
+        return f"<Plan {problem.shape} {problem.dtypes.input} -> {problem.output_shape} {problem.dtypes.output}>"
+
+    def _checked_out(self, x: np.ndarray, out: np.ndarray) -> np.ndarray:
+        problem = self.problem
+        if not isinstance(out, np.ndarray) or out.shape != problem.output_shape or out.dtype != problem.dtypes.output:
+            given = f"{getattr(out, 'shape', type(out).__name__)} {getattr(out, 'dtype', '')}".strip()
+            msg = f"out must be an array of shape {problem.output_shape} and dtype {problem.dtypes.output}, not {given}"
+            raise GeometryError(msg)
+        if not out.flags.writeable:
+            msg = "out is read-only; give a writable array, or leave out= away"
+            raise GeometryError(msg)
+        if not out.flags.c_contiguous or not out.dtype.isnative or np.may_share_memory(x, out):
+            return np.empty(problem.output_shape, problem.dtypes.output)
+        return out
+
+    def _run_plane(self, plane: Plane, x: np.ndarray, stack: np.ndarray, threads: int) -> None:
+        source = x.reshape(plane.method.in_shape)
+        if source.dtype != plane.method.load_dtype:
+            source = source.astype(plane.method.load_dtype)
+        if source.strides[-1] != source.itemsize:
+            source = np.ascontiguousarray(source)
+        plane.method.run(source, stack, plane.weights, threads)
+
+    def _run_composed(self, x: np.ndarray, target: np.ndarray, threads: int) -> None:
+        """Scan integers, split complex numbers, and convert types that are not computed in themselves."""
+        if self._scans and x.size:
+            largest = max(abs(int(x.max())), abs(int(x.min())))
+            rules.check_overflow(self.problem.dtypes, int(self.bounds.norm1) * self._growth, largest)
+        parts = (x,) if len(self.planes) == 1 else (x.real, x.imag)
+        maps = (
+            len(self.planes[0].weights.kernels)
+            if hasattr(self.planes[0].weights, "kernels")
+            else len(self.planes[0].weights)
+        )
+        results = []
+        for part, plane in zip(parts, self.planes, strict=True):
+            stack = np.empty((maps, *plane.method.out_shape), self._store)
+            self._run_plane(plane, part, stack, threads)
+            results.append(stack.reshape(maps, *self.problem.map_shape))
+        with np.errstate(invalid="ignore", over="ignore"):
+            _combine(results, target.reshape(self.problem.filters or 1, *self.problem.map_shape))
+
+
+def _combine(results: list[np.ndarray], target: np.ndarray) -> None:
+    """Put real feature maps together: kernels' real parts come first, then their imaginary parts."""
+    filters = len(target)
+    real, complex_kernel = results[0], len(results[0]) > filters
+    if target.dtype.kind != "c":
+        target[...] = real
+        return
+    if len(results) == 1:
+        target.real, target.imag = real[:filters], real[filters:]
+        return
+    imag = results[1]
+    if not complex_kernel:
+        target.real, target.imag = real, imag
+        return
+    target.real = real[:filters] - imag[filters:]
+    target.imag = real[filters:] + imag[:filters]
+
+
+def as_array(x: Any) -> np.ndarray:
+    """Turn anything array-like into an array; what would lose information is refused."""
+    if isinstance(x, np.ma.MaskedArray):
+        msg = "a masked array would lose its mask; fill it first (x.filled(...)), or pass x.data if the mask does not matter"
+        raise DtypeError(msg)
+    return np.asarray(x)

@@ -1,0 +1,1 @@
+"""What running needs: regions, gathered reads, scratch memory, threads."""

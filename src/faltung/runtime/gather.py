@@ -1,0 +1,166 @@
+"""Reading a box of the extended array: the one place where boundaries become data.
+
+A box of input coordinates, which may reach beyond the array on any side, is copied to contiguous scratch memory.
+Rules that only move samples, and at most one constant, are two tables of byte offsets for a compiled copy; odd rules
+and several constants go through NumPy, axis by axis as numpy.pad does it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from faltung.compiler import kernels
+from faltung.compiler.copy_nest import CONSTANT_ROW, FIELDS, CopyNest
+from faltung.problem.boundary import AxisMap, axis_map
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from faltung.problem.boundary import Sides
+
+
+def coordinates(start: int, stop: int, size: int, sides: Sides | None) -> AxisMap:
+    """Map the coordinates range(start, stop) of an axis; a carried axis (`sides` None) is never extended."""
+    if sides is None:
+        return AxisMap(np.arange(start, stop, dtype=np.int64), None, None, None, None)
+    return axis_map(start, stop, size, sides)
+
+
+def pick(chosen: AxisMap, order: np.ndarray) -> AxisMap:
+    """Take some of the coordinates, in the order given."""
+    parts = (chosen.fill, chosen.sign, chosen.first, chosen.last)
+    return AxisMap(chosen.index[order], *(None if part is None else part[order] for part in parts))
+
+
+def extended(source: np.ndarray, maps: Sequence[AxisMap]) -> np.ndarray:
+    """Give the extended array at the mapped coordinates, axis by axis, with NumPy.
+
+    Odd rules compute in the source's dtype, which the caller has made wide enough.
+    """
+    result = source
+    for axis, chosen in enumerate(maps):
+        shape = [-1 if i == axis else 1 for i in range(source.ndim)]
+        outside = chosen.index < 0
+        if source.shape[axis] == 0:
+            sizes = list(result.shape)
+            sizes[axis] = len(chosen.index)
+            taken = np.zeros(sizes, source.dtype)
+        else:
+            taken = result.take(np.where(outside, 0, chosen.index), axis=axis)
+            if chosen.sign is not None and chosen.first is not None and chosen.last is not None:
+                taken = chosen.sign.reshape(shape).astype(source.dtype) * taken
+                for edge, factor in ((0, chosen.first), (-1, chosen.last)):
+                    reached = (factor != 0).reshape(shape)
+                    term = factor.reshape(shape).astype(source.dtype) * result.take([edge], axis=axis)
+                    # An edge that does not count must not count as 0 · Inf either.
+                    taken = np.where(reached, taken + term, taken)
+        if chosen.fill is not None and outside.any():
+            taken = np.where(outside.reshape(shape), chosen.fill.reshape(shape).astype(source.dtype), taken)
+        result = taken
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """A prepared copy into scratch rows of `pitch` bytes: run(source array, source address, scratch address)."""
+
+    run: Callable[[np.ndarray, int, int], None]
+    keep: tuple[Any, ...] = ()
+
+
+def prepare(
+    maps: Sequence[AxisMap],
+    strides: Sequence[int],
+    shape: Sequence[int],
+    dtype: np.dtype,
+    inner: int,
+    pitch: int,
+) -> Gather:
+    """Prepare the copy of the box that `maps` describe; the last map counts pixels of `inner` elements.
+
+    `strides` and `shape` are the source's, in bytes and elements (its last axis in elements, not pixels).
+    """
+    constant, itemsize = _one_constant(maps), dtype.itemsize
+    if constant is None or not kernels.available():
+        return _prepare_numpy(maps, shape, inner, pitch)
+    rows = np.zeros(1, np.int64)
+    inside = np.ones(1, bool)
+    for chosen, stride in zip(maps[:-1], strides[:-1], strict=True):
+        rows = (rows[:, None] + (np.maximum(chosen.index, 0) * stride)[None, :]).ravel()
+        inside = (inside[:, None] & (chosen.index >= 0)[None, :]).ravel()
+    lane = maps[-1].index
+    if not (lane >= 0).any():
+        inside[:] = False
+    rows[~inside] = CONSTANT_ROW
+    first, run = _contiguous(lane)
+    low, high = (_columns(part, itemsize, inner) for part in (lane[:first], lane[first + run :]))
+    some = int(lane[lane >= 0][0]) if (lane >= 0).any() else 0
+    middle = (int(lane[first]) if run else some) * inner * itemsize
+    return _prepare_compiled(rows, low, middle, run * inner, high, pitch, np.array([constant]).astype(dtype))
+
+
+def _prepare_compiled(
+    rows: np.ndarray, low: np.ndarray, middle: int, run: int, high: np.ndarray, pitch: int, fill: np.ndarray
+) -> Gather:
+    values = {
+        "rows": len(rows), "row_table": rows.ctypes.data, "low": len(low), "low_table": low.ctypes.data,
+        "middle": middle, "run": run, "high": len(high), "high_table": high.ctypes.data,
+        "out_row": pitch, "fill": fill.ctypes.data,
+    }  # fmt: skip
+    parameters = np.array([values[name] for name in FIELDS], np.int64)
+    address = parameters.ctypes.data
+    copy = kernels.get(CopyNest(fill.itemsize))
+
+    def run_copy(source: np.ndarray, source_address: int, scratch: int) -> None:
+        copy(address, source_address, scratch)
+
+    return Gather(run_copy, (parameters, rows, low, high, fill))
+
+
+def _prepare_numpy(maps: Sequence[AxisMap], shape: Sequence[int], inner: int, pitch: int) -> Gather:
+    import ctypes
+
+    pixels = (*shape[:-1], shape[-1] // inner, inner)
+    every = AxisMap(np.arange(inner, dtype=np.int64), None, None, None, None)
+
+    def run(source: np.ndarray, source_address: int, scratch: int) -> None:
+        box = extended(source.reshape(pixels), [*maps, every])
+        rows = box.reshape(-1, box.shape[-2] * inner)
+        width = rows.shape[1] * rows.itemsize
+        raw = (ctypes.c_char * (pitch * len(rows))).from_address(scratch)
+        target = np.frombuffer(raw, np.uint8).reshape(len(rows), pitch)
+        target[:, :width] = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), width)
+
+    return Gather(run)
+
+
+def _one_constant(maps: Sequence[AxisMap]) -> complex | None:
+    """Give the only constant that is read (0 if none is), or None if there are several or an odd rule is met."""
+    values: set[complex] = set()
+    for chosen in maps:
+        if chosen.sign is not None:
+            return None
+        if chosen.fill is not None:
+            values.update(np.unique(chosen.fill[chosen.index < 0]).tolist())
+    if len(values) > 1:
+        return None
+    return values.pop() if values else 0
+
+
+def _contiguous(index: np.ndarray) -> tuple[int, int]:
+    """Find the longest run of consecutive samples: (first position, length)."""
+    if len(index) == 0:
+        return 0, 0
+    breaks = np.flatnonzero((np.diff(index) != 1) | (index[:-1] < 0)) + 1
+    edges = np.concatenate(([0], breaks, [len(index)]))
+    lengths = np.diff(edges)
+    best = int(np.argmax(np.where(index[edges[:-1]] < 0, 0, lengths)))
+    return (int(edges[best]), int(lengths[best])) if index[edges[best]] >= 0 else (0, 0)
+
+
+def _columns(index: np.ndarray, itemsize: int, inner: int) -> np.ndarray:
+    pixels = index[:, None] * inner + np.arange(inner)
+    return np.where(index[:, None] < 0, -1, pixels * itemsize).ravel().astype(np.int64)

@@ -1,0 +1,123 @@
+"""A light thread pool: jobs are compiled kernels, which release the GIL.
+
+Workers wait on a lock each; handing over a job takes a few microseconds. The pool starts on first use, is dropped in a
+forked child, and its daemon threads never hold up the interpreter's exit. A caller always works too, so that progress
+never depends on a worker, and calls from several threads at once share nothing but the idle workers.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def default_threads() -> int:
+    """Give the number of CPUs this process may use, or FALTUNG_THREADS."""
+    chosen = os.environ.get("FALTUNG_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(jobs: Sequence[Callable[[], None]], threads: int) -> None:
+    """Run all jobs, on this thread and up to `threads` - 1 workers; the first exception is raised here."""
+    if threads <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            job()
+        return
+    _Batch(jobs).run(min(threads, len(jobs)) - 1)
+
+
+class _Batch:
+    """Jobs that several threads take from one queue."""
+
+    def __init__(self, jobs: Sequence[Callable[[], None]]) -> None:
+        self._queue = deque(jobs)
+        self._errors: list[BaseException] = []
+
+    def run(self, helpers: int) -> None:
+        workers = _pool.take(helpers)
+        for worker in workers:
+            worker.start_batch(self)
+        self.work()
+        for worker in workers:
+            worker.finish_batch()
+        _pool.give(workers)
+        if self._errors:
+            raise self._errors[0]
+
+    def work(self) -> None:
+        while not self._errors:
+            try:
+                job = self._queue.popleft()
+            except IndexError:
+                return
+            try:
+                job()
+            except BaseException as error:
+                self._errors.append(error)
+
+
+class _Worker:
+    """One daemon thread that waits for batches."""
+
+    def __init__(self) -> None:
+        self._go, self._done = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._done.acquire()
+        self._batch: _Batch | None = None
+        threading.Thread(target=self._loop, name="faltung", daemon=True).start()
+
+    def start_batch(self, batch: _Batch) -> None:
+        self._batch = batch
+        self._go.release()
+
+    def finish_batch(self) -> None:
+        self._done.acquire()
+
+    def _loop(self) -> None:
+        while True:
+            self._go.acquire()
+            if self._batch is not None:
+                self._batch.work()
+                self._batch = None
+            self._done.release()
+
+
+class _Pool:
+    """Idle workers; more are made when a call finds none, up to the CPUs of the machine."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._made = 0
+        self._limit = max(os.cpu_count() or 1, default_threads())
+
+    def take(self, count: int) -> list[_Worker]:
+        with self._lock:
+            taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
+            while len(taken) < count and self._made < self._limit:
+                try:
+                    taken.append(_Worker())
+                except RuntimeError:  # the interpreter is shutting down, or the system has no more threads
+                    break
+                self._made += 1
+            return taken
+
+    def give(self, workers: list[_Worker]) -> None:
+        with self._lock:
+            self._idle.extend(workers)
+
+
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    # Threads do not survive a fork: the child starts with an empty pool and a lock that nobody holds.
+    os.register_at_fork(after_in_child=_pool.reset)
