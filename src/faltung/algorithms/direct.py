@@ -6,7 +6,7 @@ then run through the same kernels, so that an output's bits never depend on wher
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SMALL_BYTES = 96 << 10
 # Gathered pieces and the blocks of a filter bank stay inside the second-level cache.
 BLOCK_BYTES = 512 << 10
+# Outputs beyond this leave the caches anyway, so they are stored past them.
+STREAM_BYTES = 8 << 20
 # A thread is worth waking for about this many multiply-accumulates.
 MACS_PER_THREAD = 1 << 21
 
@@ -71,9 +73,9 @@ class Direct:
         """
         box = _whole_box(self.layout) if box is None else box
         count = min(threads_, 1 + self.problem.macs // MACS_PER_THREAD) if threads_ > 1 else 1
-        steps = self._steps(source.strides, box, count, len(weights.kernels) > 1)
         source_address = source.__array_interface__["data"][0]
         out_address = out.__array_interface__["data"][0]
+        steps = self._steps(source.strides, box, count, len(weights.kernels), out_address % workspace.ALIGNMENT)
         map_bytes = out.nbytes // len(weights.kernels)
         job = partial(self._execute, source, source_address, out, out_address, map_bytes, weights)
         if count == 1 or len(steps) == 1:
@@ -91,7 +93,7 @@ class Direct:
         else:
             rows = f"axis of {plan.axes[plan.row].out} outputs{', sharing loads' if plan.shared else ''}"
         tile = f"{isa.rows} rows x {isa.vectors} vectors of {tap_loops.lanes(self.types)} lanes"
-        whole = self._steps(_c_strides(self.in_shape, self.load_dtype.itemsize), _whole_box(plan), 1, False)
+        whole = self._steps(_c_strides(self.in_shape, self.load_dtype.itemsize), _whole_box(plan), 1, 1, 0)
         scratch = max((step.scratch_bytes for step in whole), default=0)
         read = sum(step.gather is not None for step in whole)
         return [
@@ -147,13 +149,13 @@ class Direct:
             )
         out[filter_][where] = rows.reshape(shape)[..., : where[-1].stop - where[-1].start]
 
-    def _steps(self, strides: Sequence[int], box: Box, count: int, bank: bool) -> list[Step]:
-        key = (*strides, *(edge for pair in box for edge in pair), count, bank)
+    def _steps(self, strides: Sequence[int], box: Box, count: int, filters: int, phase: int) -> list[Step]:
+        key = (*strides, box, count, filters, phase)
         steps = self._bound.get(key)
         if steps is None:
             if len(self._bound) >= 16:
                 self._bound.clear()
-            steps = self._bound[key] = _Binder(self, tuple(strides), box).steps(count, bank)
+            steps = self._bound[key] = _Binder(self, tuple(strides), box, phase, filters).steps(count)
         return steps
 
 
@@ -174,9 +176,10 @@ class Weights:
 
 
 class _Binder:
-    """Cuts a region of the output into steps, for given input strides."""
+    """Cuts a region of the output into steps, for given input strides and output address modulo a cache line."""
 
-    def __init__(self, direct: Direct, strides: tuple[int, ...], box: Box) -> None:
+    def __init__(self, direct: Direct, strides: tuple[int, ...], box: Box, phase: int, filters: int) -> None:
+        self.phase, self.filters = phase, filters
         self.plan, self.types = direct.layout, direct.types
         self.load, self.in_shape, self.strides, self.box = direct.load_dtype, direct.in_shape, strides, box
         self.lane_bytes = self.plan.inner * self.load.itemsize
@@ -186,8 +189,15 @@ class _Binder:
         self.out_strides = _c_strides(sizes, direct.out_dtype.itemsize)
         self.out_strides[-1] *= self.plan.inner
         self.out_origin = [start for start, _ in box]
+        line = workspace.ALIGNMENT
+        maps_bytes = regions.size(box) * self.plan.inner * direct.out_dtype.itemsize
+        self.aligned = all(stride % line == 0 for stride in self.out_strides[:-1]) and (
+            filters == 1 or maps_bytes % line == 0
+        )
+        whole = self.types.store.bytes == self.types.accumulate.bytes and self.plan.row is not None
+        self.stream = self.aligned and whole and maps_bytes >= STREAM_BYTES
 
-    def steps(self, count: int, bank: bool) -> list[Step]:
+    def steps(self, count: int) -> list[Step]:
         if regions.size(self.box) == 0:
             return []
         interior = self._interior()
@@ -197,7 +207,7 @@ class _Binder:
         borders = [piece for slab in regions.shell(self.box, interior) for piece in self._blocks(slab)]
         steps = [step for piece in borders for step in self._gathered(piece)]
         # Large pieces first: the borders fill the gaps at the end.
-        return [*(self._direct(piece) for piece in self._pieces(interior, count, bank)), *steps]
+        return [*(self._direct(piece) for piece in self._pieces(interior, count)), *steps]
 
     def _interior(self) -> Box | None:
         """Give the outputs whose taps all lie inside, leaving whole tiles to the borders; None if there are none."""
@@ -217,12 +227,27 @@ class _Binder:
             if high - low < least:
                 return None
             interior.append((low, high))
-        return tuple(interior)
+        interior[-1] = self._align(*interior[-1])
+        return tuple(interior) if interior[-1][0] < interior[-1][1] else None
 
-    def _pieces(self, interior: Box, count: int, bank: bool) -> list[Box]:
+    def _align(self, low: int, high: int) -> tuple[int, int]:
+        """Let the interior's lanes start on a cache line, and hold whole tiles if they are streamed."""
+        pixel = self.out_strides[-1]
+        if self.aligned:
+            shifts = [
+                s for s in range(workspace.ALIGNMENT) if (self.phase + (low + s) * pixel) % workspace.ALIGNMENT == 0
+            ]
+            low += shifts[0] if shifts else 0
+            self.stream = self.stream and bool(shifts)
+        if self.stream:
+            tile = isas.host().vectors * self.registers
+            high = low + (high - low) * self.plan.inner // tile * tile // self.plan.inner
+        return low, high
+
+    def _pieces(self, interior: Box, count: int) -> list[Box]:
         """Cut the interior for threads, and for banks into blocks that stay in cache while all filters pass over them."""
         parts = 4 * count if count > 1 else 1
-        if bank:
+        if self.filters > 1:
             parts = max(parts, self._input_bytes(interior) // BLOCK_BYTES)
         candidates = list(range(len(interior) - 1)) or [0]
         axis = max(candidates, key=lambda i: interior[i][1] - interior[i][0])
@@ -260,11 +285,9 @@ class _Binder:
         start = (box[-1][0] - lane.low) * self.lane_bytes
         strides = (*self.strides[:-1], self.lane_bytes)
         frame = tap_loops.Frame(strides, (0,) * len(box), taps, start)
-        return Step(
-            None,
-            0,
-            tuple(tap_loops.calls(self.plan, self.types, box, frame, self.out_strides, self.out_origin)),
-        )
+        types = replace(self.types, stream=self.stream)
+        found = tap_loops.calls(self.plan, types, box, frame, self.out_strides, self.out_origin)
+        return Step(None, 0, tuple(found))
 
     def _gathered(self, box: Box) -> list[Step]:
         plan, _lane = self.plan, self.plan.lane

@@ -30,6 +30,7 @@ class Types:
     load: Element
     accumulate: Element
     store: Element
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,13 @@ def calls(
         return _folded_calls(plan, types, box, frame, out_strides, out_origin, width)
     row = plan.axes[plan.row]
     start, stop = box[plan.row]
-    tile = _tile(types, stop - start, width)
+    outer, row_taps, lane_taps = kernel_shape(plan)
+    tile = (
+        isas.host().rows if stop - start >= isas.host().rows else 1,
+        vectors(types, width, outer * row_taps * lane_taps),
+    )
     in_table, columns, step = _lane_taps(plan, frame)
     shared = plan.shared
-    outer, row_taps, lane_taps = kernel_shape(plan)
     form = Form(
         outer * (1 if shared else row_taps) * (lane_taps if in_table else 1),
         columns,
@@ -130,12 +134,12 @@ def _folded_calls(
 ) -> list[Call]:
     """Lay a line out as rows of `fold` lanes, so that taps j and j + fold share their loads."""
     rows = isas.host().rows
-    vectors = _vectors(types, width)
-    while vectors > 1 and width < rows * vectors * lanes(types):
-        vectors -= 1
-    fold = vectors * lanes(types)
+    wide = vectors(types, width)
+    while wide > 1 and width < rows * wide * lanes(types):
+        wide -= 1
+    fold = wide * lanes(types)
     height = width // fold
-    tile = (rows if height >= rows else 1, vectors)
+    tile = (rows if height >= rows else 1, wide)
     in_table, columns, step = _lane_taps(plan, frame)
     outer, _, lane_taps = kernel_shape(plan)
     regular = not in_table and step == types.load.bytes
@@ -187,7 +191,9 @@ def _kernel(types: Types, tile: tuple[int, int], form: Form, ragged: bool) -> Ca
     tap_columns = form.columns if form.columns <= UNROLL_COLUMNS else None
     if tap_columns and form.rows <= UNROLL_COLUMNS:
         tap_rows = form.rows
-    return kernels.get(TapNest(types.load, types.accumulate, types.store, rows, vectors, tap_rows, tap_columns, ragged))
+    return kernels.get(
+        TapNest(types.load, types.accumulate, types.store, rows, vectors, tap_rows, tap_columns, ragged, types.stream)
+    )
 
 
 def _lane_taps(plan: Layout, frame: Frame) -> tuple[bool, int, int]:
@@ -230,16 +236,18 @@ def _positions(
     return np.ascontiguousarray(table), source + frame.lane_start, target
 
 
-def _tile(types: Types, height: int, width: int) -> tuple[int, int]:
-    rows = isas.host().rows
-    return (rows if height >= rows else 1), _vectors(types, width)
-
-
 @cache
-def _vectors(types: Types, width: int) -> int:
-    """Choose the registers of a row: the widest tile, unless a narrower one computes fewer lanes twice."""
+def vectors(types: Types, width: int, taps: int = 0) -> int:
+    """Choose the registers of a row: the widest tile, unless a narrower one computes fewer lanes twice.
+
+    Few taps finish too soon for a wide tile to pay (measured: 3x3 is a quarter faster with two).
+    """
     most, lane = isas.host().vectors, lanes(types)
-    choices = [v for v in sorted({most, 2, 1}, reverse=True) if v * lane <= width]
+    if 0 < taps <= 9:
+        most = min(most, 2)
+    choices = [v for v in sorted({most, 2, 1}, reverse=True) if v <= most and v * lane <= width]
+    if types.stream:  # a tile moved back from the edge would not be aligned
+        choices = [v for v in choices if width % (v * lane) == 0]
 
     def cost(v: int) -> float:
         # A narrow tile also loads more coefficients for each product.

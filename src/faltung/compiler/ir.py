@@ -79,7 +79,7 @@ class Writer:
         return (
             f"define void @{name}({arguments}) #0 {{\nentry:\n{body}\n  ret void\n}}\n{declarations}\n"
             f'attributes #0 = {{ nounwind "prefer-vector-width"="{vector_bits}" '
-            f'"min-legal-vector-width"="{vector_bits}" }}\n'
+            f'"min-legal-vector-width"="{vector_bits}" }}\n!0 = !{{i32 1}}\n'
         )
 
 

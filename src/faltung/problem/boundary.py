@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Complex, Integral, Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -158,7 +158,8 @@ def _from_text(text: str) -> Rule:
     if not colon:
         return Rule(name)
     if name != "constant":
-        raise BoundaryError(f"boundary {text!r}: {name!r} takes no value; write 'constant:{value}'")
+        msg = f"boundary {text!r}: {name!r} takes no value; write 'constant:{value}'"
+        raise BoundaryError(msg)
     return Rule(name, _parse_number(value, text))
 
 
@@ -169,22 +170,23 @@ def _parse_number(value: str, text: str) -> complex | float | int:
         except ValueError:
             continue
         return number
-    raise BoundaryError(f"boundary {text!r}: {value!r} is no number; write for example 'constant:5'")
+    msg = f"boundary {text!r}: {value!r} is no number; write for example 'constant:5'"
+    raise BoundaryError(msg)
 
 
 def _number(value: object) -> complex | float | int:
     if isinstance(value, (Integral, np.bool_)):
         number = int(value)
         if not -(2**63) <= number < 2**63:
-            raise BoundaryError(f"the constant {number} does not fit int64; give a float: {float(number)!r}")
+            msg = f"the constant {number} of a boundary does not fit int64; give a float, for example {number:.6e}"
+            raise BoundaryError(msg)
         return number
     if isinstance(value, Real):
         return float(value)
     if isinstance(value, Complex):
         return complex(value)
-    raise BoundaryError(
-        f"the value of a constant boundary must be a number, got {value!r}; write for example 'constant:5'"
-    )
+    msg = f"the value of a constant boundary must be a number, got {value!r}; write for example 'constant:5'"
+    raise BoundaryError(msg)
 
 
 def _not_a_rule(entry: object) -> str:
@@ -211,8 +213,8 @@ class AxisMap:
     """Where the samples of an extended axis come from; all arrays have one entry per coordinate.
 
     extended value = fill where index is -1, elsewhere sign*x[index] + first*x[0] + last*x[n-1].
-    `fill` is None where no coordinate is a constant; `sign`, `first` and `last` are None (meaning 1, 0 and 0) where none
-    is reached by an odd rule, and all 0 where index is -1.
+    `fill` is None if no coordinate is a constant; `sign`, `first` and `last` are None (meaning 1, 0 and 0) if none is
+    reached by an odd rule, and all 0 where index is -1.
     """
 
     index: np.ndarray
@@ -261,24 +263,20 @@ def _fills(length: int, outside: list[tuple[slice, Rule]]) -> np.ndarray | None:
     constants = [(part, rule.value) for part, rule in outside if rule.is_constant]
     if not constants:
         return None
-    fill = np.zeros(length, np.result_type(*(np.asarray(value, _wide(value)).dtype for _, value in constants)))
+    fill = np.zeros(length, np.result_type(*(np.array(value).dtype for _, value in constants)))
     for part, value in constants:
         fill[part] = value
     return fill
 
 
-def _wide(value: complex | float | int) -> Literal["i8", "f8", "c16"]:
-    return "i8" if isinstance(value, int) else "f8" if isinstance(value, float) else "c16"
-
-
 def _fold(at: np.ndarray, n: int, name: str) -> np.ndarray:
     """Bring coordinates into [0, n)."""
     if name == "edge":
-        return np.clip(at, 0, n - 1)
+        return at.clip(0, n - 1)
     if name == "wrap":
-        return np.mod(at, n)
+        return at % n
     period, mirror = _mirror(n, name)
-    phase = np.mod(at, period)
+    phase = at % period
     return np.where(phase < n, phase, mirror - phase)
 
 

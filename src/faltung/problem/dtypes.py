@@ -138,7 +138,7 @@ def _complex(dtype: np.dtype) -> np.dtype:
 def _requested(requested: np.dtype | str) -> np.dtype:
     try:
         dtype = np.dtype(requested)
-    except TypeError:
+    except (TypeError, ValueError):
         msg = f"dtype={requested!r} is no dtype; pass for example np.float32, or 'input' for the input's own"
         raise DtypeError(msg) from None
     if dtype.kind == "b":

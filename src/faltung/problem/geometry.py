@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from faltung.errors import GeometryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MODES = ("same", "full", "valid")
 
@@ -64,8 +66,8 @@ def resolve(
 
     `shape` has one size per filtered axis, `kernel_shape` one extent for each. `mode` is "same" (size n; the tap at
     `anchor`, an index into the kernel as given, k//2 by default, sits on the output), "full" (n + d*(k-1), and 0 for
-    n = 0) or "valid" (n - d*(k-1)); a stride s keeps every s-th of these outputs. `padding` replaces the mode: an int, one per axis,
-    or one (low, high) pair per axis, with floor((n + low + high - d*(k-1) - 1) / s) + 1 outputs.
+    n = 0) or "valid" (n - d*(k-1)); a stride s keeps every s-th of these outputs. `padding` replaces the mode: an int,
+    one per axis, or one (low, high) pair per axis, with floor((n + low + high - d*(k-1) - 1) / s) + 1 outputs.
     `flip` says that the kernel will be reversed, which mirrors the anchor.
     Raises GeometryError for anything that is no such integer, does not match the axes or leaves no output of a
     non-empty axis. Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016).
@@ -77,7 +79,8 @@ def resolve(
     """
     _check_ranks(shape, kernel_shape)
     if mode not in MODES:
-        raise GeometryError(f"unknown mode {mode!r}; the modes are {', '.join(map(repr, MODES))}")
+        msg = f"unknown mode {mode!r}; the modes are {', '.join(map(repr, MODES))}"
+        raise GeometryError(msg)
     if padding is not None and mode != "same":
         msg = f"mode={mode!r} and padding={padding!r} were both given, but a mode is a named padding; give one of them"
         raise GeometryError(msg)
@@ -115,15 +118,15 @@ def normalize_axes(axes: int | Sequence[int] | None, ndim: int, kernel_ndim: int
     given = [integer(a, "axes") for a in (axes if is_sequence(axes) else [axes])]  # type: ignore[union-attr]
     for axis in given:
         if not -ndim <= axis < ndim:
-            raise GeometryError(
-                f"axes={axes!r}: there is no axis {axis} in an array with {ndim} axes; use {-ndim} to {ndim - 1}"
-            )
+            msg = f"axes={axes!r}: there is no axis {axis} in an array with {ndim} axes"
+            raise GeometryError(f"{msg}; use {-ndim} to {ndim - 1}" if ndim else msg)
     result = tuple(axis % ndim for axis in given)
     if len(set(result)) < len(result):
-        raise GeometryError(f"axes={axes!r} names an axis twice (they are {result}); name each axis once")
-    if len(result) != kernel_ndim:
-        msg = f"axes={axes!r} names {len(result)} axes, but the kernel has {kernel_ndim}; name one axis of the array per axis of the kernel"
+        msg = f"axes={axes!r} names an axis twice (they are {result}); name each axis once"
         raise GeometryError(msg)
+    if len(result) != kernel_ndim:
+        msg = f"axes={axes!r} names {len(result)} axes, but the kernel has {kernel_ndim}; "
+        raise GeometryError(msg + "name one axis of the array per axis of the kernel")
     return result
 
 
@@ -144,7 +147,7 @@ def is_sequence(value: object) -> bool:
     return isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
-def integer(value: object, name: str) -> int:
+def integer(value: Any, name: str) -> int:
     """Take an int or a NumPy integer, and nothing that would have to be rounded; GeometryError otherwise.
 
     >>> integer(3, "stride")
@@ -153,7 +156,7 @@ def integer(value: object, name: str) -> int:
     try:
         if isinstance(value, bool):
             raise TypeError
-        return index(value)  # type: ignore[call-overload, no-any-return]
+        return index(value)
     except TypeError:
         msg = f"{name} must be made of integers, got {value!r} ({type(value).__name__}); give an int"
         raise GeometryError(msg) from None
@@ -167,19 +170,19 @@ def per_axis(value: Any, ndim: int, name: str, least: int | None) -> tuple[int, 
     """
     values = [integer(v, name) for v in value] if is_sequence(value) else [integer(value, name)] * ndim
     if len(values) != ndim:
-        raise GeometryError(
-            f"{name}={value!r} has {len(values)} entries for {ndim} filtered axes; give one integer, or one per axis"
-        )
+        msg = f"{name}={value!r} has {len(values)} entries for {ndim} filtered axes; give one integer, or one per axis"
+        raise GeometryError(msg)
     for axis, v in enumerate(values):
         if least is not None and v < least:
-            raise GeometryError(f"{name} {v} on axis {axis}: expected an integer >= {least}")
+            msg = f"{name} {v} on axis {axis}: expected an integer >= {least}"
+            raise GeometryError(msg)
     return tuple(values)
 
 
 def _check_ranks(shape: Sequence[int], kernel_shape: Sequence[int]) -> None:
     if len(shape) != len(kernel_shape):
-        msg = f"the kernel of shape {tuple(kernel_shape)} has {len(kernel_shape)} axes, but {len(shape)} axes of the array "
-        msg += f"are filtered, with sizes {tuple(shape)}; name one axis of the array per axis of the kernel with axes="
+        msg = f"the kernel of shape {tuple(kernel_shape)} has {len(kernel_shape)} axes, but {len(shape)} axes "
+        msg += f"of the array, of sizes {tuple(shape)}, are filtered; name as many as the kernel has with axes="
         raise GeometryError(msg)
     for axis, (n, k) in enumerate(zip(shape, kernel_shape, strict=True)):
         if integer(k, "the kernel's shape") < 1:
@@ -188,26 +191,27 @@ def _check_ranks(shape: Sequence[int], kernel_shape: Sequence[int]) -> None:
             )
             raise GeometryError(msg)
         if integer(n, "the array's shape") < 0:
-            raise GeometryError(f"the array's shape {tuple(shape)} has a negative size on axis {axis}; sizes are >= 0")
+            msg = f"the array's shape {tuple(shape)} has a negative size on axis {axis}; sizes are >= 0"
+            raise GeometryError(msg)
 
 
 def _pads(padding: Any, ndim: int) -> list[tuple[int, int]]:
-    if not is_sequence(padding) or not any(is_sequence(entry) for entry in padding):
-        if is_sequence(padding) and len(padding) != ndim:
-            msg = f"padding={padding!r} has {len(padding)} entries for {ndim} filtered axes; give one integer, one per axis, "
-            raise GeometryError(msg + "or one (low, high) pair per axis: padding=[(1, 2), ...]")
-        return [(p, p) for p in per_axis(padding, ndim, "padding", least=0)]
-    if len(padding) != ndim:
+    if is_sequence(padding) and len(padding) != ndim:
+        msg = f"padding={padding!r} has {len(padding)} entries for {ndim} filtered axes; "
         raise GeometryError(
-            f"padding={padding!r} has {len(padding)} entries for {ndim} filtered axes; give one (low, high) pair per axis"
+            msg + "give one integer, one per axis, or one (low, high) pair per axis: padding=[(1, 2), ...]"
         )
+    if not is_sequence(padding) or not any(is_sequence(entry) for entry in padding):
+        return [(p, p) for p in per_axis(padding, ndim, "padding", least=0)]
     pairs = []
     for axis, entry in enumerate(padding):
         if not is_sequence(entry) or len(entry) != 2:
-            raise GeometryError(f"padding={padding!r}: expected a (low, high) pair for axis {axis}, got {entry!r}")
+            msg = f"padding={padding!r}: expected a (low, high) pair for axis {axis}, got {entry!r}"
+            raise GeometryError(msg)
         low, high = (integer(p, "padding") for p in entry)
         if min(low, high) < 0:
-            raise GeometryError(f"padding {min(low, high)} on axis {axis}: expected an integer >= 0")
+            msg = f"padding {min(low, high)} on axis {axis}: expected an integer >= 0"
+            raise GeometryError(msg)
         pairs.append((low, high))
     return pairs
 
@@ -217,15 +221,14 @@ def _anchors(anchor: Any, kernel_shape: Sequence[int], mode: str) -> list[int]:
         return [k // 2 for k in kernel_shape]
     if mode != "same":
         asked = "padding=" if mode == "padding" else f"mode={mode!r}"
-        msg = f"anchor={anchor!r} with {asked}: only mode='same' has an anchor; leave it out, or shift by unequal padding=[(low, high), ...]"
-        raise GeometryError(msg)
+        msg = f"anchor={anchor!r} with {asked}: only mode='same' has an anchor; "
+        raise GeometryError(msg + "leave it out, or shift the result by unequal padding=[(low, high), ...]")
     given = per_axis(anchor, len(kernel_shape), "anchor", None)
     anchors = []
     for axis, (a, k) in enumerate(zip(given, kernel_shape, strict=True)):
         if not -k <= a < k:
-            raise GeometryError(
-                f"anchor {a} on axis {axis} lies outside the kernel, which has {k} taps there; use {-k} to {k - 1}"
-            )
+            msg = f"anchor {a} on axis {axis} lies outside the kernel, which has {k} taps there; use {-k} to {k - 1}"
+            raise GeometryError(msg)
         anchors.append(a % k)
     return anchors
 
@@ -241,11 +244,11 @@ def _too_large(axis: int, n: int, k: int, d: int, pads: tuple[int | None, int | 
     span = d * (k - 1) + 1
     kernel = f"the kernel spans {span} samples of axis {axis} ({k} taps, dilation {d})"
     if pads[0] is None:
-        return f"{kernel}, but the array has only {n}, so mode='valid' leaves no output; use mode='same' or a smaller kernel"
+        return f"{kernel}, but the array has {n}, so mode='valid' leaves no output; use mode='same' or a smaller kernel"
     low, high = pads
     total = n + (low or 0) + (high or 0)
-    need = span - total
-    return f"{kernel}, but the padded array has only {low} + {n} + {high} = {total}; add {need} or more of padding, or use a smaller kernel"
+    text = f"{kernel}, but the padded array has {low} + {n} + {high} = {total}"
+    return f"{text}; pad by {span - total} more, or use a smaller kernel"
 
 
 def _which_axes(ndim: int, kernel_ndim: int) -> str:

@@ -18,8 +18,8 @@ class KernelFacts:
     """What is known of a kernel.
 
     `norm1` is sum|w| and `norm_max` is max|w|: exact ints for integer kernels, floats (NaN with a NaN) otherwise.
-    `symmetric` says for each axis whether reversing it leaves the kernel as it is ("even"), negates it ("odd"; a kernel of zeros
-    is "even") or neither (None), exactly, and without conjugation. NaN counts as non-zero and equals nothing.
+    `symmetric` says for each axis whether reversing it leaves the kernel as it is ("even", zeros too), negates it
+    ("odd") or neither (None), exactly and without conjugation. NaN counts as non-zero and equals nothing.
     """
 
     shape: tuple[int, ...]
@@ -43,7 +43,8 @@ def facts(kernel: np.ndarray) -> KernelFacts:
     """
     kind = kind_of(kernel.dtype, "the kernel")
     if kernel.size == 0:
-        raise GeometryError(f"a kernel of shape {kernel.shape} has no taps; every axis needs at least one")
+        msg = f"a kernel of shape {kernel.shape} has no taps; every axis needs at least one"
+        raise GeometryError(msg)
     w = _comparable(kernel)
     norm1, norm_max = _integer_norms(w) if kind == "integer" else _float_norms(w)
     return KernelFacts(
@@ -67,7 +68,7 @@ def _comparable(kernel: np.ndarray) -> np.ndarray:
 
 def _magnitude(w: np.ndarray) -> np.ndarray:
     """Give |w|, as unsigned integers for signed ones, whose minimum has no positive counterpart."""
-    magnitude = np.abs(w)
+    magnitude: np.ndarray = np.abs(w)
     return magnitude.astype(f"u{w.dtype.itemsize}") if w.dtype.kind == "i" else magnitude
 
 

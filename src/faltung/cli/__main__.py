@@ -1,0 +1,5 @@
+"""``python -m faltung.cli`` is ``faltung``."""
+
+from faltung.cli import main
+
+main()

@@ -1,0 +1,104 @@
+"""What ``info``, ``cache`` and ``filters`` print, line by line."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from faltung.compiler import cache
+from faltung.errors import CompileError
+from faltung.files import open_picture
+from faltung.filters import REGISTRY, parameters, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def machine_lines() -> Iterator[str]:
+    """Describe the installation and the machine."""
+    yield f"faltung  {version('faltung')}"
+    yield f"python   {platform.python_version()} ({sys.platform})"
+    yield f"numpy    {np.__version__}"
+    try:
+        yield f"llvmlite {version('llvmlite')}"
+        compiled = True
+    except PackageNotFoundError:
+        yield "llvmlite not installed: NumPy computes, more slowly"
+        compiled = False
+    if compiled:
+        yield from _cpu_lines()
+    if os.environ.get("FALTUNG_JIT") == "0":
+        yield "compiler off (FALTUNG_JIT=0): NumPy computes, more slowly"
+    yield f"cores    {os.cpu_count()}"
+    yield f"cache    {cache.folder()}"
+
+
+def _cpu_lines() -> Iterator[str]:
+    import llvmlite.binding as llvm
+
+    from faltung.compiler import isa
+
+    yield f"cpu      {llvm.get_host_cpu_name()}"
+    try:
+        host = isa.host()
+        yield f"vectors  {host.name}, {8 * host.vector_bytes} bits"
+    except CompileError as error:
+        yield f"vectors  none: {error}"
+
+
+def file_lines(path: Path) -> Iterator[str]:
+    """Describe a file without decoding more than its headers, where the format allows that."""
+    with open_picture(path) as picture:
+        flavour = f" ({picture.flavour})" if picture.flavour else ""
+        yield f"file     {path}"
+        yield f"format   {picture.format.upper()}{flavour}"
+        yield f"shape    {' x '.join(map(str, picture.shape)) or 'scalar'}"
+        yield f"dtype    {picture.array.dtype}"
+        if picture.axes:
+            yield f"axes     {picture.axes}"
+        else:
+            seen = f", seemingly {picture.seen}" if picture.seen else ""
+            choose = "; give --axes by number, or --layout" if picture.ndim > 2 else ""
+            yield f"axes     not named{seen}{choose}"
+
+
+def cache_lines(*, clear: bool) -> Iterator[str]:
+    """Describe the cache of compiled kernels, or empty it."""
+    entries = cache.entries()
+    total = sum(size for _, size in entries)
+    if clear:
+        yield f"{cache.clear()} compiled kernels deleted from {cache.folder()}"
+        return
+    yield f"folder   {cache.folder()}"
+    yield f"entries  {len(entries)}"
+    yield f"bytes    {total}"
+
+
+def filter_lines() -> Iterator[str]:
+    """List the filters: how each is written, and what it does."""
+    for name, function in REGISTRY.items():
+        given = parameters(name).items()
+        pieces = [key if value is None else f"{key}={value}" for key, value in given]
+        doc = (function.__doc__ or "").split("\n\n")
+        formula = next((part for part in doc if part.strip().startswith("Formula:")), "")
+        yield name + (":" if pieces else "") + ",".join(pieces)
+        yield f"    {_flat(doc[0]).removeprefix('Return ')}"
+        if formula:
+            yield f"    {_flat(formula.split('Source:')[0]).removeprefix('Formula: ').rstrip('.')}"
+
+
+def kernel_lines(text: str, ndim: int) -> Iterator[str]:
+    """Print one filter and its taps."""
+    found = parse(text, ndim=ndim)
+    yield repr(found)
+    yield from np.array2string(found.kernel, threshold=1000, max_line_width=100).splitlines()
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.replace("``", "").split())
