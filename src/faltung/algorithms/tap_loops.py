@@ -133,8 +133,7 @@ def _folded_calls(
     width: int,
 ) -> list[Call]:
     """Lay a line out as rows of `fold` lanes, so that taps j and j + fold share their loads."""
-    rows = isas.host().rows
-    wide = vectors(types, width)
+    rows, wide = isas.host().fold
     while wide > 1 and width < rows * wide * lanes(types):
         wide -= 1
     fold = wide * lanes(types)

@@ -77,7 +77,7 @@ def resolve(
     >>> resolve((10,), (4,), flip=True)[0].low
     1
     """
-    _check_ranks(shape, kernel_shape)
+    shape, kernel_shape = _checked(shape, kernel_shape)
     if mode not in MODES:
         msg = f"unknown mode {mode!r}; the modes are {', '.join(map(repr, MODES))}"
         raise GeometryError(msg)
@@ -98,7 +98,7 @@ def resolve(
         if dense < 1 and n > 0:
             raise GeometryError(_too_large(i, n, k, d, pads[i]))
         nothing = n == 0 and (dense < 1 or padding is None)
-        axes.append(Axis(int(n), int(k), s, d, low, 0 if nothing else -(-dense // s)))
+        axes.append(Axis(n, k, s, d, low, 0 if nothing else -(-dense // s)))
     return tuple(axes)
 
 
@@ -179,20 +179,21 @@ def per_axis(value: Any, ndim: int, name: str, least: int | None) -> tuple[int, 
     return tuple(values)
 
 
-def _check_ranks(shape: Sequence[int], kernel_shape: Sequence[int]) -> None:
+def _checked(shape: Sequence[int], kernel_shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    shape = tuple(integer(n, "the array's shape") for n in shape)
+    kernel_shape = tuple(integer(k, "the kernel's shape") for k in kernel_shape)
     if len(shape) != len(kernel_shape):
-        msg = f"the kernel of shape {tuple(kernel_shape)} has {len(kernel_shape)} axes, but {len(shape)} axes "
-        msg += f"of the array, of sizes {tuple(shape)}, are filtered; name as many as the kernel has with axes="
+        msg = f"the kernel of shape {kernel_shape} has {len(kernel_shape)} axes, but {len(shape)} axes "
+        msg += f"of the array, of sizes {shape}, are filtered; name as many as the kernel has with axes="
         raise GeometryError(msg)
     for axis, (n, k) in enumerate(zip(shape, kernel_shape, strict=True)):
-        if integer(k, "the kernel's shape") < 1:
-            msg = (
-                f"axis {axis} of the kernel of shape {tuple(kernel_shape)} is empty; every axis needs at least one tap"
-            )
+        if k < 1:
+            msg = f"axis {axis} of the kernel of shape {kernel_shape} is empty; every axis needs at least one tap"
             raise GeometryError(msg)
-        if integer(n, "the array's shape") < 0:
-            msg = f"the array's shape {tuple(shape)} has a negative size on axis {axis}; sizes are >= 0"
+        if n < 0:
+            msg = f"the array's shape {shape} has a negative size on axis {axis}; sizes are >= 0"
             raise GeometryError(msg)
+    return shape, kernel_shape
 
 
 def _pads(padding: Any, ndim: int) -> list[tuple[int, int]]:
