@@ -108,12 +108,12 @@ class Convolution:
     ) -> np.ndarray:
         """Filter an array; see `correlate` for `dtype`, `out` and `threads`."""
         array = x if type(x) is np.ndarray else as_array(x)
-        if dtype is None and out is not None and isinstance(out, np.ndarray):
+        if out is not None and dtype is None and isinstance(out, np.ndarray):
             dtype = out.dtype
         if threads is not None:
             _check_threads(threads)
         plan = self._plans.get((array.shape, array.dtype, dtype))
-        return (plan or self.plan(array.shape, array.dtype, dtype))(array, out, threads)
+        return (plan or self.plan(array.shape, array.dtype, dtype)).run(array, out, threads)
 
     def plan(
         self, shape: int | Sequence[int], dtype: DTypeLike = np.float32, out_dtype: DTypeLike | None = None

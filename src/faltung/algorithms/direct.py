@@ -19,7 +19,7 @@ from faltung.compiler.elements import Element
 from faltung.runtime import gather, regions, threads, workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from faltung.algorithms.tap_loops import Call, Form, Frame
     from faltung.problem.problem import Problem
@@ -71,6 +71,8 @@ class Direct:
 
         Strides of the source are free as long as a line is contiguous.
         """
+        if out.size == 0:
+            return
         box = _whole_box(self.layout) if box is None else box
         count = min(threads_, 1 + self.problem.macs // MACS_PER_THREAD) if threads_ > 1 else 1
         source_address = source.__array_interface__["data"][0]
@@ -83,6 +85,30 @@ class Direct:
                 job(step)
         else:
             threads.run([partial(job, step) for step in steps], count)
+
+    def shortcut(self, weights: Weights) -> Callable[[int, int], None] | None:
+        """Give a function of the input's and the output's address if one gathered call does everything.
+
+        It is for C-contiguous arrays, small enough that preparing a call would take longer than the call.
+        """
+        strides = _c_strides(self.in_shape, self.load_dtype.itemsize)
+        steps = self._steps(strides, _whole_box(self.layout), 1, len(weights.kernels), 0)
+        if len(steps) != 1 or len(weights.kernels) != 1 or len(steps[0].calls) != 1 or steps[0].short is not None:
+            return None
+        prepared, call = steps[0].gather, steps[0].calls[0]
+        if prepared is None or prepared.copy is None:
+            return None
+        copy, table, kernel, parameters = prepared.copy, prepared.parameters, call.kernel, call.parameters
+        size, source, target = steps[0].scratch_bytes, call.source, call.target
+        packed, borrow = weights.address(0, call.form), workspace.borrow
+
+        def run(source_address: int, out_address: int) -> None:
+            scratch, _held = borrow(size)
+            copy(table, source_address, scratch)
+            kernel(parameters, scratch + source, out_address + target, packed)
+
+        run.keep = (steps, weights)  # type: ignore[attr-defined]
+        return run
 
     def describe(self) -> list[tuple[str, str]]:
         """Say how it works, for `Plan.explain`."""
@@ -117,8 +143,7 @@ class Direct:
         step: Step,
     ) -> None:
         if step.gather is not None:
-            buffer = workspace.borrow(step.scratch_bytes)
-            scratch = buffer.__array_interface__["data"][0]
+            scratch, _held = workspace.borrow(step.scratch_bytes)
             step.gather.run(source, source_address, scratch)
             source_address = scratch
         for filter_ in range(len(weights.kernels)):
@@ -195,10 +220,10 @@ class _Binder:
             filters == 1 or maps_bytes % line == 0
         )
         whole = self.types.store.bytes == self.types.accumulate.bytes and self.plan.row is not None
-        self.stream = self.aligned and whole and maps_bytes >= STREAM_BYTES
+        self.stream = self.aligned and whole and maps_bytes > STREAM_BYTES
 
     def steps(self, count: int) -> list[Step]:
-        if regions.size(self.box) == 0:
+        if regions.size(self.box) * self.plan.inner == 0:
             return []
         interior = self._interior()
         small = self._input_bytes(self.box) <= SMALL_BYTES

@@ -108,7 +108,8 @@ def calls(
         vectors(types, width, outer * row_taps * lane_taps),
     )
     in_table, columns, step = _lane_taps(plan, frame)
-    shared = plan.shared
+    # Lane taps in the table come after the row taps in the kernel's order, so these must be there too.
+    shared = plan.shared and not in_table
     form = Form(
         outer * (1 if shared else row_taps) * (lane_taps if in_table else 1),
         columns,
@@ -244,7 +245,7 @@ def vectors(types: Types, width: int, taps: int = 0) -> int:
     most, lane = isas.host().vectors, lanes(types)
     if 0 < taps <= 9:
         most = min(most, 2)
-    choices = [v for v in sorted({most, 2, 1}, reverse=True) if v <= most and v * lane <= width]
+    choices = [v for v in range(most, 0, -1) if v * lane <= width]
     if types.stream:  # a tile moved back from the edge would not be aligned
         choices = [v for v in choices if width % (v * lane) == 0]
 

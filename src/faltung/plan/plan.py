@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,12 +12,16 @@ import numpy as np
 from faltung.errors import DtypeError, GeometryError
 from faltung.problem import dtypes as rules
 from faltung.runtime.threads import default_threads
+from faltung.runtime.workspace import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from faltung.plan.bounds import Bounds
     from faltung.problem.problem import Problem
+
+
+ALIGN_FROM = 1 << 20
 
 
 class Method(Protocol):
@@ -28,6 +33,10 @@ class Method(Protocol):
 
     def run(self, source: np.ndarray, out: np.ndarray, weights: Any, threads: int) -> None:
         """Fill `out` from `source`, a line of which is contiguous."""
+        ...
+
+    def shortcut(self, weights: Any) -> Callable[[int, int], None] | None:
+        """Give a function of the input's and the output's address, if small C-contiguous arrays have one."""
         ...
 
     def describe(self) -> list[tuple[str, str]]:
@@ -61,8 +70,10 @@ class Plan:
     ) -> None:
         self.problem, self.planes, self.bounds, self.formula = problem, tuple(planes), bounds, formula
         self._store, self._growth = store, growth
-        self._scans = problem.dtypes.accumulate.kind == "i" and not rules.check_overflow(
-            problem.dtypes, int(bounds.norm1) * growth, None
+        constants = [rule.value for sides in problem.boundary for rule in sides if rule.name == "constant"]
+        self._largest_constant = max((abs(int(value.real)) for value in constants), default=0)
+        self._scans = problem.dtypes.accumulate.kind == "i" and (
+            self._largest_constant > 0 or not rules.check_overflow(problem.dtypes, int(bounds.norm1) * growth, None)
         )
         method = planes[0].method
         self._plain = (
@@ -71,6 +82,8 @@ class Plan:
             and problem.dtypes.input == method.load_dtype
             and not self._scans
         )
+        self._shortcut = method.shortcut(planes[0].weights) if self._plain else None
+        self._shape, self._output = problem.output_shape, problem.dtypes.output
         self._stack = (problem.filters or 1, *method.out_shape)
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -82,7 +95,16 @@ class Plan:
                 f"but was given {x.shape} and {x.dtype}; make another with Convolution.plan(shape, dtype)"
             )
             raise GeometryError(msg)
-        target = np.empty(problem.output_shape, problem.dtypes.output) if out is None else self._checked_out(x, out)
+        return self.run(x, out, threads)
+
+    def run(self, x: np.ndarray, out: np.ndarray | None, threads: int | None) -> np.ndarray:
+        """Do the same for an array already known to fit."""
+        if self._shortcut is not None and out is None and x.flags.c_contiguous:
+            result = np.empty(self._shape, self._output)
+            self._shortcut(x.__array_interface__["data"][0], result.__array_interface__["data"][0])
+            return result
+        problem = self.problem
+        target = self._new_output() if out is None else self._checked_out(x, out)
         count = threads or default_threads()
         if self._plain:
             self._run_plane(self.planes[0], x, target.reshape(self._stack), count)
@@ -150,8 +172,13 @@ class Plan:
             msg = "out is read-only; give a writable array, or leave out= away"
             raise GeometryError(msg)
         if not out.flags.c_contiguous or not out.dtype.isnative or np.may_share_memory(x, out):
-            return np.empty(problem.output_shape, problem.dtypes.output)
+            return self._new_output()
         return out
+
+    def _new_output(self) -> np.ndarray:
+        size = self._output.itemsize * math.prod(self._shape)
+        # Aligned outputs can be stored past the caches; small ones need not be.
+        return aligned(self._shape, self._output) if size >= ALIGN_FROM else np.empty(self._shape, self._output)
 
     def _run_plane(self, plane: Plane, x: np.ndarray, stack: np.ndarray, threads: int) -> None:
         source = x.reshape(plane.method.in_shape)
@@ -164,7 +191,7 @@ class Plan:
     def _run_composed(self, x: np.ndarray, target: np.ndarray, threads: int) -> None:
         """Scan integers, split complex numbers, and convert types that are not computed in themselves."""
         if self._scans and x.size:
-            largest = max(abs(int(x.max())), abs(int(x.min())))
+            largest = max(abs(int(x.max())), abs(int(x.min())), self._largest_constant)
             rules.check_overflow(self.problem.dtypes, int(self.bounds.norm1) * self._growth, largest)
         parts = (x,) if len(self.planes) == 1 else (x.real, x.imag)
         maps = (
@@ -185,7 +212,7 @@ def _combine(results: list[np.ndarray], target: np.ndarray) -> None:
     """Put real feature maps together: kernels' real parts come first, then their imaginary parts."""
     filters = len(target)
     real, complex_kernel = results[0], len(results[0]) > filters
-    if target.dtype.kind != "c":
+    if target.dtype.kind != "c" or (len(results) == 1 and not complex_kernel):
         target[...] = real
         return
     if len(results) == 1:

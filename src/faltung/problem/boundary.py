@@ -214,7 +214,7 @@ class AxisMap:
 
     extended value = fill where index is -1, elsewhere sign*x[index] + first*x[0] + last*x[n-1].
     `fill` is None if no coordinate is a constant; `sign`, `first` and `last` are None (meaning 1, 0 and 0) if none is
-    reached by an odd rule, and all 0 where index is -1.
+    reached by an odd rule or n is 1, and all 0 where index is -1.
     """
 
     index: np.ndarray
@@ -240,7 +240,9 @@ def axis_map(start: int, stop: int, n: int, sides: Sides) -> AxisMap:
     outside = [(slice(0, low), sides[0]), (slice(high, None), sides[1])]
     outside = [(part, rule) for part, rule in outside if index[part].size]
     fill = _fills(len(index), outside)
-    odd = np.zeros((3, len(index)), np.int64) if any(rule.is_odd for _, rule in outside) else None
+    # A single sample has no slope: leaving the terms out keeps Inf and rounding out of a sum that cancels.
+    reached = n > 1 and any(rule.is_odd for _, rule in outside)
+    odd = np.zeros((3, len(index)), np.int64) if reached else None
     if odd is not None:
         odd[0] = 1
     for part, rule in outside:

@@ -55,14 +55,7 @@ def resolve(input: np.dtype, kernel: np.dtype, requested: np.dtype | Literal["in
     (dtype('float32'), dtype('uint8'), True)
     """
     source, kinds = _arithmetic(input, "the input"), (kind_of(input, "the input"), kind_of(kernel, "the kernel"))
-    if kinds[1] == "complex" or kinds[0] == "complex":
-        natural = _complex(source)
-    elif kinds[0] == "real":
-        natural = _at_least_f32(source)
-    elif kinds[1] == "real":
-        natural = FLOAT32 if source.itemsize <= 2 else FLOAT64
-    else:
-        natural = INT32 if source.itemsize <= 2 else INT64
+    natural = _natural(source, *kinds)
     if requested is None:
         keeps_half = kinds[0] == "real" and source.itemsize == 2 and natural == FLOAT32
         return Dtypes(input, kernel, natural, source if keeps_half else natural)
@@ -123,6 +116,17 @@ def kind_of(dtype: np.dtype, what: str = "the array") -> Kind:
 def _arithmetic(dtype: np.dtype, what: str) -> np.dtype:
     kind_of(dtype, what)
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
+
+
+def _natural(source: np.dtype, source_kind: Kind, kernel_kind: Kind) -> np.dtype:
+    """Choose the accumulator when no output was requested."""
+    if "complex" in (source_kind, kernel_kind):
+        return _complex(source)
+    if source_kind == "real":
+        return _at_least_f32(source)
+    if kernel_kind == "real":
+        return FLOAT32 if source.itemsize <= 2 else FLOAT64
+    return INT32 if source.itemsize <= 2 else INT64
 
 
 def _at_least_f32(dtype: np.dtype) -> np.dtype:

@@ -78,22 +78,16 @@ def resolve(
     1
     """
     shape, kernel_shape = _checked(shape, kernel_shape)
-    if mode not in MODES:
-        msg = f"unknown mode {mode!r}; the modes are {', '.join(map(repr, MODES))}"
-        raise GeometryError(msg)
-    if padding is not None and mode != "same":
-        msg = f"mode={mode!r} and padding={padding!r} were both given, but a mode is a named padding; give one of them"
-        raise GeometryError(msg)
+    _check_mode(mode, padding)
     ndim = len(shape)
     strides = per_axis(stride, ndim, "stride", least=1)
     dilations = per_axis(dilation, ndim, "dilation", least=1)
-    pads = [(None, None)] * ndim if padding is None else _pads(padding, ndim)
+    pads = [None] * ndim if padding is None else _pads(padding, ndim)
     anchors = _anchors(anchor, kernel_shape, "padding" if padding is not None else mode)
     axes = []
     for i, (n, k, s, d) in enumerate(zip(shape, kernel_shape, strides, dilations, strict=True)):
-        low, high = pads[i]
-        if low is None or high is None:
-            low, high = _named(mode, n, d * (k - 1), d * (k - 1 - anchors[i] if flip else anchors[i]))
+        before = k - 1 - anchors[i] if flip else anchors[i]
+        low, high = pads[i] or _named(mode, d * (k - 1), d * before)
         dense = n + low + high - d * (k - 1)
         if dense < 1 and n > 0:
             raise GeometryError(_too_large(i, n, k, d, pads[i]))
@@ -196,6 +190,15 @@ def _checked(shape: Sequence[int], kernel_shape: Sequence[int]) -> tuple[tuple[i
     return shape, kernel_shape
 
 
+def _check_mode(mode: str, padding: Any) -> None:
+    if mode not in MODES:
+        msg = f"unknown mode {mode!r}; the modes are {', '.join(map(repr, MODES))}"
+        raise GeometryError(msg)
+    if padding is not None and mode != "same":
+        msg = f"mode={mode!r} and padding={padding!r} were both given, but a mode is a named padding; give one of them"
+        raise GeometryError(msg)
+
+
 def _pads(padding: Any, ndim: int) -> list[tuple[int, int]]:
     if is_sequence(padding) and len(padding) != ndim:
         msg = f"padding={padding!r} has {len(padding)} entries for {ndim} filtered axes; "
@@ -234,20 +237,20 @@ def _anchors(anchor: Any, kernel_shape: Sequence[int], mode: str) -> list[int]:
     return anchors
 
 
-def _named(mode: str, n: int, reach: int, before: int) -> tuple[int, int]:
-    """Give the padding a mode stands for; `before` taps' coordinates lie before the anchor."""
+def _named(mode: str, reach: int, before: int) -> tuple[int, int]:
+    """Give the padding a mode stands for; `before` of the `reach` lies before the anchor."""
     if mode == "valid":
         return 0, 0
     return (before, reach - before) if mode == "same" else (reach, reach)
 
 
-def _too_large(axis: int, n: int, k: int, d: int, pads: tuple[int | None, int | None]) -> str:
+def _too_large(axis: int, n: int, k: int, d: int, pads: tuple[int, int] | None) -> str:
     span = d * (k - 1) + 1
     kernel = f"the kernel spans {span} samples of axis {axis} ({k} taps, dilation {d})"
-    if pads[0] is None:
+    if pads is None:
         return f"{kernel}, but the array has {n}, so mode='valid' leaves no output; use mode='same' or a smaller kernel"
     low, high = pads
-    total = n + (low or 0) + (high or 0)
+    total = low + n + high
     text = f"{kernel}, but the padded array has {low} + {n} + {high} = {total}"
     return f"{text}; pad by {span - total} more, or use a smaller kernel"
 

@@ -65,9 +65,14 @@ def extended(source: np.ndarray, maps: Sequence[AxisMap]) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """A prepared copy into scratch rows of `pitch` bytes: run(source array, source address, scratch address)."""
+    """A prepared copy into scratch rows: run(source array, source address, scratch address).
+
+    A compiled one is `copy`(`parameters`, source address, scratch address).
+    """
 
     run: Callable[[np.ndarray, int, int], None]
+    copy: Callable[..., None] | None = None
+    parameters: int = 0
     keep: tuple[Any, ...] = ()
 
 
@@ -117,7 +122,7 @@ def _prepare_compiled(
     def run_copy(source: np.ndarray, source_address: int, scratch: int) -> None:
         copy(address, source_address, scratch)
 
-    return Gather(run_copy, (parameters, rows, low, high, fill))
+    return Gather(run_copy, copy, address, (parameters, rows, low, high, fill))
 
 
 def _prepare_numpy(maps: Sequence[AxisMap], shape: Sequence[int], inner: int, pitch: int) -> Gather:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+@cache
 def default_threads() -> int:
     """Give the number of CPUs this process may use, or FALTUNG_THREADS."""
     chosen = os.environ.get("FALTUNG_THREADS", "")
