@@ -89,9 +89,8 @@ def magnitude(
     >>> magnitude([1, -2, 4], [1, -1], mode="valid")
     array([3, 6])
     """
-    x, kernel = (
-        np.abs(_arithmetic(part)(part) if np.isrealobj(part) else np.clongdouble(part)) for part in (x, kernel)
-    )
+    given = np.asarray(x), np.asarray(kernel)
+    x, kernel = (np.abs(a.astype(np.clongdouble) if a.dtype.kind == "c" else _arithmetic(a)(a)) for a in given)
     weights, axes = _read(x.shape, kernel, -1 if flip else +1, **asked)
     absolute = [replace(axis, rules=[(name, abs(v)) for name, v in axis.rules], odd=+1) for axis in axes]
     return _at(at, x, weights, absolute)
@@ -125,7 +124,7 @@ def extend(x: ArrayLike, index: Index, boundary: Any = None) -> Any:
 class _Axis:
     """An axis of the array: the outputs j, the offset ±d·l of every tap, and the (low, high) rules beyond the ends."""
 
-    positions: range
+    positions: Sequence[int]
     offsets: Sequence[int]
     rules: Sequence[Rule]
     odd: int = -1
@@ -192,8 +191,7 @@ def _at(at: Points, x: Array, kernel: Array, axes: Sequence[_Axis]) -> Array:
         return _sum(x, kernel, axes)
     sums = [np.zeros(0, int)]
     for index in at:
-        outputs = [axis.positions[i] for i, axis in zip(index, axes, strict=True)]
-        point = [replace(axis, positions=range(j, j + 1)) for j, axis in zip(outputs, axes, strict=True)]
+        point = [replace(axis, positions=[axis.positions[i]]) for i, axis in zip(index, axes, strict=True)]
         sums.append(_sum(x, kernel, point).ravel())
     return np.concatenate(sums)
 
@@ -211,8 +209,9 @@ def _sum(x: Array, kernel: Array, axes: Sequence[_Axis]) -> Array:
             for q, weight in enumerate(weights):
                 sums[p + q] = sums[p + q] + _sum_of_taps(part(x), weight, ruled, number)
         if len(parts) == len(weights) == 1:
-            fits = all(isinstance(value, int) and -(2**63) <= value < 2**63 for value in sums[0].flat)
-            return sums[0].astype(np.int64) if fits and sums[0].dtype == object else sums[0]
+            total: Array = sums[0]
+            small = total.dtype == object and all(isinstance(v, int) and -(2**63) <= v < 2**63 for v in total.flat)
+            return total.astype(np.int64) if small else total
         result = np.empty(sums[1].shape, np.clongdouble)
         result.real, result.imag = sums[0] - sums[2], sums[1]
     return result
@@ -242,7 +241,6 @@ def _read(
         msg = f"the kernel has {kernel.ndim} axes, but {len(filtered)} are filtered; name one axis for each with axes="
         raise GeometryError(msg)
     origins = [k // 2 for k in kernel.shape] if origin is None else _per_axis(origin, kernel.ndim, "origin")
-    pads = _per_axis(padding, kernel.ndim, "padding")
     default = "symmetric" if mode == "same" and padding is None else "zero"
     rules = _read_boundary(default if boundary is None else boundary, kernel.ndim)
     strides, dilations = _per_axis(stride, kernel.ndim, "stride"), _per_axis(dilation, kernel.ndim, "dilation")
@@ -252,7 +250,7 @@ def _read(
     described = [_Axis(range(n), [0], [("zero", 0)] * 2) for n in shape]
     for i, axis in enumerate(filtered):
         offsets = [sign * dilations[i] * (m - origins[i]) for m in range(kernel.shape[i])]
-        outputs = _outputs(shape[axis], min(offsets), max(offsets), mode, pads[i])
+        outputs = _outputs(shape[axis], min(offsets), max(offsets), mode, _per_axis(padding, kernel.ndim, "padding")[i])
         described[axis] = _Axis(outputs[:: strides[i]], offsets, rules[i])
     order = sorted(range(kernel.ndim), key=filtered.__getitem__)
     return kernel.transpose(order).reshape([len(axis.offsets) for axis in described]), described

@@ -245,7 +245,7 @@ def vectors(types: Types, width: int, taps: int = 0) -> int:
     most, lane = isas.host().vectors, lanes(types)
     if 0 < taps <= 9:
         most = min(most, 2)
-    choices = [v for v in range(most, 0, -1) if v * lane <= width]
+    choices = [v for v in sorted({most, min(2, most), 1}, reverse=True) if v * lane <= width]
     if types.stream:  # a tile moved back from the edge would not be aligned
         choices = [v for v in choices if width % (v * lane) == 0]
 
