@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -45,8 +45,8 @@ class Convolution:
         ``(n + low + high - dilation·(k - 1) - 1) // stride + 1`` samples.
     boundary : rule, one per axis, or a (low, high) pair per axis
         What lies outside the array: ``zero``, ``constant:value``, ``edge``, ``reflect``, ``symmetric``, ``wrap``,
-        ``antireflect``, ``antisymmetric`` as numpy.pad names them, any overhang; names of other libraries with their prefix
-        (``"ndimage:reflect"``). None: symmetric for "same", zero for "full" and padding, nothing for "valid".
+        ``antireflect``, ``antisymmetric`` as numpy.pad names them, any overhang; names of other libraries with their
+        prefix (``"ndimage:reflect"``). None: symmetric for "same", zero for "full" and padding, nothing for "valid".
     stride, dilation : int or one per axis
     anchor : int or one per axis
         The index of the kernel (as given) that lies on the output sample in mode "same"; by default ``k // 2``.
@@ -185,13 +185,8 @@ class Convolution:
         self, shape: tuple[int, ...], dtype: np.dtype, out_dtype: DTypeLike | None
     ) -> tuple[Problem, list[np.ndarray]]:
         axes, axis_geometry = self._geometry(shape)
-        requested = (
-            out_dtype
-            if out_dtype is None or (isinstance(out_dtype, str) and out_dtype == "input")
-            else np.dtype(out_dtype)
-        )
         kernel_dtype = np.result_type(*self.kernels)
-        dtypes = rules.resolve(dtype, kernel_dtype, requested)
+        dtypes = rules.resolve(dtype, kernel_dtype, _requested(out_dtype))
         # The compiled loops want ascending axes; the kernel's axes move along.
         order = sorted(range(len(axes)), key=axes.__getitem__)
         problem = Problem(
@@ -233,16 +228,16 @@ def correlate(
     mode, padding, boundary, stride, dilation, axes, anchor
         As in `Convolution`.
     dtype : the result's dtype, or "input"
-        By default floats keep their precision; 8- and 16-bit integers give float32 with a float kernel and int32 with an
-        integer kernel, wider ones float64 and int64. A narrower integer dtype saturates, and floats round half to even.
+        By default floats keep their precision; 8- and 16-bit integers give float32 with a float kernel and int32 with
+        an integer kernel, wider ones float64 and int64. A narrower integer dtype saturates, and floats round half to even.
     out : array to write to, of the result's shape; it may overlap `x`.
     threads : how many threads; None takes all CPUs of this process.
 
     Returns
     -------
     array
-        Within `Plan.error_bound` · max|x| of the exact sum, whatever the threads and the layout; integers are exact. NaN
-        and Inf reach exactly the outputs whose window holds them.
+        Within `Plan.error_bound` · max|x| of the exact sum, whatever the threads and the layout; integers are exact.
+        NaN and Inf reach exactly the outputs whose window holds them.
 
     Raises
     ------
@@ -306,7 +301,8 @@ def _convolution(kernel: Any, flip: bool, options: tuple[Any, ...]) -> Convoluti
                 return found
     mode, padding, boundary, stride, dilation, axes, anchor = options
     made = Convolution(
-        kernel, flip=flip, mode=mode, padding=padding, boundary=boundary, stride=stride, dilation=dilation, anchor=anchor, axes=axes
+        kernel, flip=flip, mode=mode, padding=padding, boundary=boundary, stride=stride, dilation=dilation,
+        anchor=anchor, axes=axes,
     )  # fmt: skip
     if key is not None:
         with _kept_lock:
@@ -333,6 +329,12 @@ def _bank(kernel: Any) -> tuple[tuple[np.ndarray, ...], int | None]:
 def _read_only(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
+
+
+def _requested(dtype: DTypeLike | None) -> np.dtype | Literal["input"] | None:
+    if dtype is None:
+        return None
+    return "input" if isinstance(dtype, str) and dtype == "input" else np.dtype(dtype)
 
 
 def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:

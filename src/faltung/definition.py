@@ -201,19 +201,19 @@ def _sum(x: Array, kernel: Array, axes: Sequence[_Axis]) -> Array:
     values = [value for axis in axes for _, value in axis.rules]
     parts = (np.real, np.imag) if any(map(np.iscomplexobj, (x, *values))) else (np.real,)
     weights = (kernel.real, kernel.imag) if np.iscomplexobj(kernel) else (kernel,)
-    sums: list[Any] = [0, 0, 0]
+    sums: list[list[Array]] = [[], [], []]
     with np.errstate(all="ignore"):
         for p, part in enumerate(parts):
             ruled = [replace(axis, rules=[(name, part(value)) for name, value in axis.rules]) for axis in axes]
             number = _arithmetic(x, kernel, *values)
             for q, weight in enumerate(weights):
-                sums[p + q] = sums[p + q] + _sum_of_taps(part(x), weight, ruled, number)
+                sums[p + q].append(_sum_of_taps(part(x), weight, ruled, number))
         if len(parts) == len(weights) == 1:
-            total: Array = sums[0]
+            total = sums[0][0]
             small = total.dtype == object and all(isinstance(v, int) and -(2**63) <= v < 2**63 for v in total.flat)
             return total.astype(np.int64) if small else total
-        result = np.empty(sums[1].shape, np.clongdouble)
-        result.real, result.imag = sums[0] - sums[2], sums[1]
+        result = np.empty(sums[0][0].shape, np.clongdouble)
+        result.real, result.imag = sum(sums[0]) - sum(sums[2]), sum(sums[1])
     return result
 
 

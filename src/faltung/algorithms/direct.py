@@ -60,7 +60,7 @@ class Direct:
         self.types = tap_loops.Types(Element.of(load), Element.of(dtypes.accumulate), Element.of(dtypes.output))
         self.in_shape = self.layout.array_shape(out=False)
         self.out_shape = self.layout.array_shape(out=True)
-        self._bound: dict[tuple[int, ...], list[Step]] = {}
+        self._bound: dict[tuple[object, ...], list[Step]] = {}
 
     def weights(self, kernels: Sequence[np.ndarray]) -> Weights:
         """Pack the kernels of a bank (or one kernel) for every form in which a step asks for them."""
@@ -270,7 +270,7 @@ class _Binder:
         return low, high
 
     def _pieces(self, interior: Box, count: int) -> list[Box]:
-        """Cut the interior for threads, and for banks into blocks that stay in cache while all filters pass over them."""
+        """Cut the interior for threads, and for banks into blocks that stay in cache for all filters."""
         parts = 4 * count if count > 1 else 1
         if self.filters > 1:
             parts = max(parts, self._input_bytes(interior) // BLOCK_BYTES)

@@ -52,7 +52,7 @@ class NumpyTaps:
     def describe(self) -> list[tuple[str, str]]:
         """Say how it works, for `Plan.explain`."""
         return [
-            ("algorithm", "NumPy: one product and one sum per tap (llvmlite is missing, or FALTUNG_JIT=0)"),
+            ("algorithm", "direct, by NumPy: one product and one sum per tap (llvmlite is missing, or FALTUNG_JIT=0)"),
             ("order", "one chain of products and sums per output, in the kernel's C order"),
             ("memory", f"about {BLOCK_POINTS:,} points at a time, three arrays each"),
         ]
@@ -76,7 +76,7 @@ class NumpyTaps:
                         for axis, t, n in zip(self.axes, tap, sizes, strict=True)
                     )
                     total += block[window] * kernel[tap]
-                out[filter_][where] = stored(total, self.problem.dtypes.output)
+                out[(filter_, *where)] = stored(total, self.problem.dtypes.output)
 
 
 def stored(total: np.ndarray, output: np.dtype) -> np.ndarray:
@@ -85,12 +85,12 @@ def stored(total: np.ndarray, output: np.dtype) -> np.ndarray:
         return total.astype(output)
     limits = np.iinfo(output)
     if total.dtype.kind in "iu":
-        return np.clip(
-            total, max(limits.min, np.iinfo(total.dtype).min), min(limits.max, np.iinfo(total.dtype).max)
-        ).astype(output)
+        held = np.iinfo(total.dtype)
+        clipped: np.ndarray = np.clip(total, max(limits.min, held.min), min(limits.max, held.max))
+        return clipped.astype(output)
     rounded = np.nan_to_num(np.rint(total), nan=0.0, posinf=np.inf, neginf=-np.inf)
     # The largest integers of 32 and 64 bits are no floats: what reaches them is set, not converted.
     low, high = rounded <= float(limits.min), rounded >= float(limits.max)
-    result = np.where(low | high, 0, rounded).astype(output)
+    result: np.ndarray = np.where(low | high, 0, rounded).astype(output)
     result[low], result[high] = limits.min, limits.max
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -223,7 +223,7 @@ def _positions(
     plan: Layout, box: Box, frame: Frame, out_strides: Sequence[int], out_origin: Sequence[int]
 ) -> tuple[np.ndarray, int, int]:
     """List (input, output) offsets of the outer axes' positions, and the offsets of the box's first output."""
-    table = np.zeros((1, 2), np.int64)
+    table: np.ndarray = np.zeros((1, 2), np.int64)
     source = target = 0
     for i, (axis, (start, stop)) in enumerate(zip(plan.axes, box, strict=True)):
         lane = i == len(box) - 1
@@ -236,7 +236,7 @@ def _positions(
     return np.ascontiguousarray(table), source + frame.lane_start, target
 
 
-@cache
+@lru_cache(1024)
 def vectors(types: Types, width: int, taps: int = 0) -> int:
     """Choose the registers of a row: the widest tile, unless a narrower one computes fewer lanes twice.
 

@@ -79,6 +79,6 @@ def host() -> Isa:
             raise CompileError(msg)
         return ISAS[available[0]]
     if wanted not in available:
-        msg = f"FALTUNG_ISA={wanted} was asked for, but this CPU runs {', '.join(available)}; unset it or choose one of these"
+        msg = f"FALTUNG_ISA={wanted} was asked for, but this CPU runs {', '.join(available)}; choose one of these"
         raise CompileError(msg)
     return ISAS[wanted]

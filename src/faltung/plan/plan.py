@@ -31,8 +31,12 @@ class Method(Protocol):
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
 
-    def run(self, source: np.ndarray, out: np.ndarray, weights: Any, threads: int) -> None:
-        """Fill `out` from `source`, a line of which is contiguous."""
+    def weights(self, kernels: Sequence[np.ndarray]) -> Any:
+        """Pack a bank of kernels for `run`."""
+        ...
+
+    def run(self, source: np.ndarray, out: np.ndarray, weights: Any, threads: int, /) -> None:
+        """Fill `out` (kernels, *out_shape) from `source`, a line of which is contiguous."""
         ...
 
     def shortcut(self, weights: Any) -> Callable[[int, int], None] | None:
@@ -46,10 +50,11 @@ class Method(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """One real component of the input: the method that filters it (constants differ), and its packed kernels."""
+    """One real component of the input: the method that filters it (constants differ), and its packed real kernels."""
 
     method: Method
     weights: Any
+    maps: int
 
 
 class Plan:
@@ -103,7 +108,6 @@ class Plan:
             result = np.empty(self._shape, self._output)
             self._shortcut(x.__array_interface__["data"][0], result.__array_interface__["data"][0])
             return result
-        problem = self.problem
         target = self._new_output() if out is None else self._checked_out(x, out)
         count = threads or default_threads()
         if self._plain:
@@ -184,7 +188,7 @@ class Plan:
         source = x.reshape(plane.method.in_shape)
         if source.dtype != plane.method.load_dtype:
             source = source.astype(plane.method.load_dtype)
-        if source.strides[-1] != source.itemsize:
+        if source.ndim and source.strides[-1] != source.itemsize:
             source = np.ascontiguousarray(source)
         plane.method.run(source, stack, plane.weights, threads)
 
@@ -194,11 +198,7 @@ class Plan:
             largest = max(abs(int(x.max())), abs(int(x.min())), self._largest_constant)
             rules.check_overflow(self.problem.dtypes, int(self.bounds.norm1) * self._growth, largest)
         parts = (x,) if len(self.planes) == 1 else (x.real, x.imag)
-        maps = (
-            len(self.planes[0].weights.kernels)
-            if hasattr(self.planes[0].weights, "kernels")
-            else len(self.planes[0].weights)
-        )
+        maps = self.planes[0].maps
         results = []
         for part, plane in zip(parts, self.planes, strict=True):
             stack = np.empty((maps, *plane.method.out_shape), self._store)
@@ -229,6 +229,6 @@ def _combine(results: list[np.ndarray], target: np.ndarray) -> None:
 def as_array(x: Any) -> np.ndarray:
     """Turn anything array-like into an array; what would lose information is refused."""
     if isinstance(x, np.ma.MaskedArray):
-        msg = "a masked array would lose its mask; fill it first (x.filled(...)), or pass x.data if the mask does not matter"
+        msg = "a masked array would lose its mask; fill it (x.filled(...)), or pass x.data if the mask does not matter"
         raise DtypeError(msg)
     return np.asarray(x)

@@ -38,7 +38,7 @@ def plan(problem: Problem, kernels: Sequence[np.ndarray], norms: tuple[float, fl
             dtypes=replace(problem.dtypes, accumulate=real, output=store),
         )
         method = _method(component, _load_dtype(component))
-        planes.append(Plane(method, method.weights(bank)))
+        planes.append(Plane(method, method.weights(bank), len(bank)))
     taps = int(np.prod(problem.kernel_shape, dtype=np.int64))
     bounds = Bounds(problem.dtypes, taps, *norms)
     return Plan(problem, planes, store, _growth(problem), bounds, formula)
@@ -112,7 +112,7 @@ def _check_constants(problem: Problem) -> None:
     accumulate = problem.dtypes.accumulate
     for rule in (rule for sides in problem.boundary for rule in sides if rule.name == "constant"):
         if accumulate.kind != "c" and isinstance(rule.value, complex) and rule.value.imag:
-            msg = f"the boundary constant {rule.value} is complex, but the problem is computed in {accumulate}; give a real one"
+            msg = f"the boundary constant {rule.value} is complex, but the sum is computed in {accumulate}; give a real one"
             raise BoundaryError(msg)
         if problem.dtypes.input.kind != "c" and accumulate.kind == "c" and complex(rule.value).imag:
             msg = (

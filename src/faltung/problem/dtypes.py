@@ -69,8 +69,9 @@ def resolve(input: np.dtype, kernel: np.dtype, requested: np.dtype | Literal["in
 def check_overflow(dtypes: Dtypes, kernel_norm1: int, max_abs: int | None) -> bool:
     """Tell whether integer sums are certain not to overflow; sums in floating point always are.
 
-    First the bound of the input's dtype is tried, max|x| * sum|w| <= the accumulator's maximum, in exact integers;
-    then `max_abs`, the largest |x| that is read, constants beyond the edges included. `kernel_norm1` is sum|w|.
+    Certain is max|x| * sum|w| <= the accumulator's maximum, in exact integers. max|x| is `max_abs`, the largest |x|
+    that is read, constants beyond the edges included; or, where that is None, the bound of the input's dtype.
+    `kernel_norm1` is sum|w|.
     An odd boundary rule reads values beyond the dtype's bound: multiply the norm by the growth of the samples.
     Returns False where the dtype cannot exclude overflow and `max_abs` is None, so that the caller scans.
     Raises DtypeError where `max_abs` cannot exclude it either. Source: |sum w*x| <= max|x| * sum|w|, which holds for
@@ -85,10 +86,8 @@ def check_overflow(dtypes: Dtypes, kernel_norm1: int, max_abs: int | None) -> bo
         return True
     source = np.iinfo(_arithmetic(dtypes.input, "the input"))
     limit = int(np.iinfo(dtypes.accumulate).max)
-    if max(-int(source.min), int(source.max)) * int(kernel_norm1) <= limit:
-        return True
     if max_abs is None:
-        return False
+        return max(-int(source.min), int(source.max)) * int(kernel_norm1) <= limit
     product = int(max_abs) * int(kernel_norm1)
     if product <= limit:
         return True

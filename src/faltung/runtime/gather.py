@@ -35,6 +35,7 @@ def pick(chosen: AxisMap, order: np.ndarray) -> AxisMap:
     return AxisMap(chosen.index[order], *(None if part is None else part[order] for part in parts))
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def extended(source: np.ndarray, maps: Sequence[AxisMap]) -> np.ndarray:
     """Give the extended array at the mapped coordinates, axis by axis, with NumPy.
 
@@ -135,8 +136,8 @@ def _prepare_numpy(maps: Sequence[AxisMap], shape: Sequence[int], inner: int, pi
         box = extended(source.reshape(pixels), [*maps, every])
         rows = box.reshape(-1, box.shape[-2] * inner)
         width = rows.shape[1] * rows.itemsize
-        raw = (ctypes.c_char * (pitch * len(rows))).from_address(scratch)
-        target = np.frombuffer(raw, np.uint8).reshape(len(rows), pitch)
+        raw = (ctypes.c_uint8 * (pitch * len(rows))).from_address(scratch)
+        target = np.ctypeslib.as_array(raw).reshape(len(rows), pitch)
         target[:, :width] = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), width)
 
     return Gather(run)

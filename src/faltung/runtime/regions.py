@@ -29,9 +29,8 @@ def shell(box: Box, interior: Box) -> list[Box]:
     slabs = []
     rest = list(box)
     for axis, ((start, stop), (low, high)) in enumerate(zip(box, interior, strict=True)):
-        for part in ((start, low), (high, stop)):
-            if part[0] < part[1]:
-                slabs.append((*rest[:axis], part, *rest[axis + 1 :]))
+        parts = [(a, b) for a, b in ((start, low), (high, stop)) if a < b]
+        slabs.extend((*rest[:axis], part, *rest[axis + 1 :]) for part in parts)
         rest[axis] = (low, high)
     return slabs
 
