@@ -4,9 +4,10 @@ import pickle
 import subprocess
 import sys
 
-import faltung as ft
 import numpy as np
 import pytest
+
+import faltung as ft
 
 X = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
 
@@ -160,7 +161,16 @@ def test_the_kernel_is_a_read_only_copy() -> None:
 
 def test_explain_names_what_runs() -> None:
     text = ft.Convolution(np.ones((5, 5)), boundary="reflect").plan((300, 400), np.uint8).explain()
-    for part in ("x[j - l]", "(300, 400) uint8", "5 x 5", "float32", "reflect|reflect", "direct", "error bound", "signature"):
+    for part in (
+        "x[j - l]",
+        "(300, 400) uint8",
+        "5 x 5",
+        "float32",
+        "reflect|reflect",
+        "direct",
+        "error bound",
+        "signature",
+    ):
         assert part in text
 
 
@@ -241,4 +251,4 @@ def test_all_is_what_can_be_had() -> None:
     assert len(ft.__all__) <= 16
     assert all(getattr(ft, name) is not None for name in ft.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        ft.nonsense  # noqa: B018
+        ft.nonsense

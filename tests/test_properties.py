@@ -26,8 +26,8 @@ def check(case: Case, got: np.ndarray) -> None:
         error = np.abs(got.astype(want.dtype) - want)
         limit = bound(case, dtypes.accumulate, dtypes.output)
         assert (error <= limit).all(), f"{(error / limit).max()} of the bound"
-    seen["outputs"] += want.size
-    seen["non-zero outputs"] += int(np.count_nonzero(want))
+    seen["with outputs"] += want.size > 0
+    seen["mostly non-zero"] += 0 < want.size <= np.count_nonzero(want) / 0.3
 
 
 def count(case: Case) -> None:
@@ -66,7 +66,7 @@ def test_every_kind_was_generated() -> None:
     wanted += ["correlate", "convolve", "mode", "padding", "stride", "dilation", "anchor", "axes", *RULES]
     wanted += ["kernel larger than the array", "empty axis", "axis of one", "even kernel"]
     assert not [cell for cell in wanted if not seen[cell]]
-    assert seen["non-zero outputs"] >= 0.3 * seen["outputs"]
+    assert seen["mostly non-zero"] >= 0.5 * seen["with outputs"]
 
 
 # Arrays so large that their interior is read in place, in several tiles of every axis and with every kind of tail.

@@ -229,7 +229,8 @@ def correlate(
         As in `Convolution`.
     dtype : the result's dtype, or "input"
         By default floats keep their precision; 8- and 16-bit integers give float32 with a float kernel and int32 with
-        an integer kernel, wider ones float64 and int64. A narrower integer dtype saturates, and floats round half to even.
+        an integer kernel, wider ones float64 and int64. A narrower integer dtype saturates;
+        floats round half to even.
     out : array to write to, of the result's shape; it may overlap `x`.
     threads : how many threads; None takes all CPUs of this process.
 

@@ -149,7 +149,7 @@ def _extend_axis(x: Array, i: int, coordinates: range, axis: _Axis, number: Numb
     lines = np.moveaxis(x, i, 0)
     extended = np.empty((len(coordinates), *lines.shape[1:]), number(0).dtype)
     for position, coordinate in enumerate(coordinates):
-        extended[position] = _line(lines, coordinate, axis, number)
+        extended[position, ...] = _line(lines, coordinate, axis, number)
     return np.moveaxis(extended, 0, i)
 
 

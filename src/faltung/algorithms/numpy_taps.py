@@ -76,7 +76,7 @@ class NumpyTaps:
                         for axis, t, n in zip(self.axes, tap, sizes, strict=True)
                     )
                     total += block[window] * kernel[tap]
-                out[(filter_, *where)] = stored(total, self.problem.dtypes.output)
+                out[filter_, ...][where] = stored(total, self.problem.dtypes.output)
 
 
 def stored(total: np.ndarray, output: np.dtype) -> np.ndarray:

@@ -14,6 +14,7 @@ import hashlib
 import os
 import stat
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 MAGIC = b"FALTUNG\x01"
@@ -95,7 +96,7 @@ def store(key: bytes, payload: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _shrink(home)
+        _shrink_once(home)
     except OSError as error:
         _warn(f"the kernel cache {home} cannot be written ({error.strerror}); kernels are compiled in every process")
 
@@ -144,8 +145,9 @@ def _trusted_folder(*, create: bool = False) -> Path | None:
     return home
 
 
-def _shrink(home: Path) -> None:
-    """Delete the least recently used objects beyond the limit."""
+@lru_cache(1)
+def _shrink_once(home: Path) -> None:
+    """Delete the least recently used objects beyond the limit, once in a process: a program adds only a handful."""
     total = 0
     for name, size in entries():
         total += size

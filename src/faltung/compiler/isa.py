@@ -6,9 +6,14 @@ bits) on every machine of that set, and a cached object can be shared among them
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from faltung.errors import CompileError
 
@@ -67,18 +72,39 @@ def host() -> Isa:
 
     Raises CompileError if FALTUNG_ISA names an unknown set or one that this CPU cannot run.
     """
-    import llvmlite.binding as llvm
-
-    available = runnable(dict(llvm.get_host_cpu_features()))
+    available = runnable(_host_features())
     wanted = os.environ.get("FALTUNG_ISA")
     if wanted is None:
         if not available:
-            msg = (
-                f"this CPU ({llvm.get_host_cpu_name()}) runs none of {', '.join(ISAS)}; set FALTUNG_JIT=0 to use NumPy"
-            )
+            msg = f"this CPU ({platform.machine()}) runs none of {', '.join(ISAS)}; set FALTUNG_JIT=0 to use NumPy"
             raise CompileError(msg)
         return ISAS[available[0]]
     if wanted not in available:
         msg = f"FALTUNG_ISA={wanted} was asked for, but this CPU runs {', '.join(available)}; choose one of these"
         raise CompileError(msg)
     return ISAS[wanted]
+
+
+@cache
+def target_machine(isa: Isa) -> Any:
+    """Give LLVM's code generator for an instruction set, which this machine need not run."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    # No optimisation passes run: the nests are written as they should be executed.
+    return llvm.Target.from_triple(isa.triple).create_target_machine(
+        cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", jit=True
+    )
+
+
+def _host_features() -> dict[str, bool]:
+    """Name the CPU's features: from the kernel's list where LLVM's names are the same, else from LLVM."""
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as lines:
+            for line in lines:
+                if line.startswith("flags"):
+                    return dict.fromkeys(line.split(), True)
+    import llvmlite.binding as llvm
+
+    return dict(llvm.get_host_cpu_features())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import itertools
 import os
 import threading
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from faltung.compiler import cache as disk
 from faltung.compiler import isa as isas
+from faltung.compiler import link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,6 @@ class Nest(Protocol):
 
 _registry: dict[Nest, Callable[..., None]] = {}
 _lock = threading.RLock()
-_serial = itertools.count()
-_keep_alive: list[Any] = []
 
 
 @cache
@@ -70,10 +68,8 @@ def compile_object(nest: Nest, isa: Isa) -> bytes:
     """Compile a nest to a relocatable object for any instruction set, runnable here or not."""
     import llvmlite.binding as llvm
 
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
     module = llvm.parse_assembly(f'target triple = "{isa.triple}"\n{nest.emit(isa)}')
-    return bytes(_target_machine(isa).emit_object(module))
+    return bytes(isas.target_machine(isa).emit_object(module))
 
 
 def _object(nest: Nest, isa: Isa) -> bytes:
@@ -86,34 +82,8 @@ def _object(nest: Nest, isa: Isa) -> bytes:
 
 
 def _link(nest: Nest, code: bytes) -> Callable[..., None]:
-    import llvmlite.binding as llvm
-
-    library = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(nest.name)
-    tracker = library.link(_linker(), f"{nest.name}_{next(_serial)}")
-    _keep_alive.append(tracker)
-    arity = 4 if nest.name.startswith("taps") else 3
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arity)(tracker[nest.name])
-
-
-@cache
-def _linker() -> Any:
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.create_lljit_compiler(_target_machine(isas.host()))
-
-
-@cache
-def _target_machine(isa: Isa) -> Any:
-    import llvmlite.binding as llvm
-
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    # No optimisation passes run: the nests are written as they should be executed.
-    return llvm.Target.from_triple(isa.triple).create_target_machine(
-        cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", jit=True
-    )
+    arguments = 4 if nest.name.startswith("taps") else 3
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arguments)(link.address(code, nest.name))
 
 
 def _key(nest: Nest, isa: Isa) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -228,7 +229,9 @@ def _combine(results: list[np.ndarray], target: np.ndarray) -> None:
 
 def as_array(x: Any) -> np.ndarray:
     """Turn anything array-like into an array; what would lose information is refused."""
-    if isinstance(x, np.ma.MaskedArray):
+    # Nobody has a masked array who has not imported numpy.ma, which takes as long as all of faltung.
+    masked = sys.modules.get("numpy.ma")
+    if masked is not None and isinstance(x, masked.MaskedArray):
         msg = "a masked array would lose its mask; fill it (x.filled(...)), or pass x.data if the mask does not matter"
         raise DtypeError(msg)
     return np.asarray(x)

@@ -112,7 +112,7 @@ def _check_constants(problem: Problem) -> None:
     accumulate = problem.dtypes.accumulate
     for rule in (rule for sides in problem.boundary for rule in sides if rule.name == "constant"):
         if accumulate.kind != "c" and isinstance(rule.value, complex) and rule.value.imag:
-            msg = f"the boundary constant {rule.value} is complex, but the sum is computed in {accumulate}; give a real one"
+            msg = f"the boundary constant {rule.value} is complex, but sums are {accumulate}; give a real one"
             raise BoundaryError(msg)
         if problem.dtypes.input.kind != "c" and accumulate.kind == "c" and complex(rule.value).imag:
             msg = (

@@ -26,7 +26,7 @@ def shell(box: Box, interior: Box) -> list[Box]:
     >>> shell(((0, 4), (0, 5)), ((1, 3), (2, 5)))
     [((0, 1), (0, 5)), ((3, 4), (0, 5)), ((1, 3), (0, 2))]
     """
-    slabs = []
+    slabs: list[Box] = []
     rest = list(box)
     for axis, ((start, stop), (low, high)) in enumerate(zip(box, interior, strict=True)):
         parts = [(a, b) for a, b in ((start, low), (high, stop)) if a < b]
