@@ -86,29 +86,37 @@ class Direct:
         else:
             threads.run([partial(job, step) for step in steps], count)
 
-    def shortcut(self, weights: Weights) -> Callable[[int, int], None] | None:
-        """Give a function of the input's and the output's address if one gathered call does everything.
+    def shortcut(self, weights: Weights) -> Callable[[np.ndarray, np.ndarray], None] | None:
+        """Give a quick way from a C-contiguous input to a C-contiguous output, if one gathered call does everything.
 
-        It is for C-contiguous arrays, small enough that preparing a call would take longer than the call.
+        Preparing a call as `run` does would take longer than the call itself.
         """
         strides = _c_strides(self.in_shape, self.load_dtype.itemsize)
         steps = self._steps(strides, _whole_box(self.layout), 1, len(weights.kernels), 0)
-        if len(steps) != 1 or len(weights.kernels) != 1 or len(steps[0].calls) != 1 or steps[0].short is not None:
+        if len(steps) != 1 or len(weights.kernels) != 1 or len(steps[0].calls) != 1:
             return None
-        prepared, call = steps[0].gather, steps[0].calls[0]
+        step, call = steps[0], steps[0].calls[0]
+        prepared, short = step.gather, step.short
         if prepared is None or prepared.copy is None:
             return None
         copy, table, kernel, parameters = prepared.copy, prepared.parameters, call.kernel, call.parameters
-        size, source, target = steps[0].scratch_bytes, call.source, call.target
+        size, source, target = step.scratch_bytes, call.source, call.target
         packed, borrow = weights.address(0, call.form), workspace.borrow
 
-        def run(source_address: int, out_address: int) -> None:
+        def run(x: np.ndarray, out: np.ndarray) -> None:
             scratch, _held = borrow(size)
-            copy(table, source_address, scratch)
-            kernel(parameters, scratch + source, out_address + target, packed)
+            copy(table, x.__array_interface__["data"][0], scratch)
+            kernel(parameters, scratch + source, out.__array_interface__["data"][0] + target, packed)
 
-        run.keep = (steps, weights)  # type: ignore[attr-defined]
-        return run
+        def run_short(x: np.ndarray, out: np.ndarray) -> None:
+            rows = np.empty(rows_shape, out.dtype)
+            run(x, rows)
+            out.reshape(kept_shape)[...] = rows[..., : kept_shape[-1]]
+
+        if short is None:
+            return run
+        _, rows_shape, kept_shape = *short[:2], self.out_shape
+        return run_short
 
     def describe(self) -> list[tuple[str, str]]:
         """Say how it works, for `Plan.explain`."""

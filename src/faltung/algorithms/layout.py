@@ -7,7 +7,7 @@ all others positions and taps in tables. Whatever the roles, every output sums i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from faltung.problem.geometry import Axis
@@ -74,12 +74,13 @@ def _merged(problem: Problem) -> tuple[list[Axis], list[Sides | None]]:
     axes: list[Axis] = []
     sides: list[Sides | None] = []
     for i, axis in enumerate(problem.array_axes()):
-        side = boundary.get(i)
+        # One tap that reads the output's own place filters nothing: such an axis is carried.
+        side = None if axis == Axis(axis.size, 1, 1, axis.dilation, 0, axis.size) else boundary.get(i)
         if side is None and axes and sides[-1] is None:
             size = axes[-1].size * axis.size
             axes[-1] = Axis(size, 1, 1, 1, 0, size)
         else:
-            axes.append(axis)
+            axes.append(replace(axis, dilation=1) if side is None else axis)
             sides.append(side)
     if not axes:
         axes, sides = [Axis(1, 1, 1, 1, 0, 1)], [None]

@@ -40,8 +40,8 @@ class Method(Protocol):
         """Fill `out` (kernels, *out_shape) from `source`, a line of which is contiguous."""
         ...
 
-    def shortcut(self, weights: Any) -> Callable[[int, int], None] | None:
-        """Give a function of the input's and the output's address, if small C-contiguous arrays have one."""
+    def shortcut(self, weights: Any) -> Callable[[np.ndarray, np.ndarray], None] | None:
+        """Give a quick way from a small C-contiguous input to a C-contiguous output, if there is one."""
         ...
 
     def describe(self) -> list[tuple[str, str]]:
@@ -56,6 +56,7 @@ class Plane:
     method: Method
     weights: Any
     maps: int
+    shape: tuple[int, ...]
 
 
 class Plan:
@@ -107,7 +108,7 @@ class Plan:
         """Do the same for an array already known to fit."""
         if self._shortcut is not None and out is None and x.flags.c_contiguous:
             result = np.empty(self._shape, self._output)
-            self._shortcut(x.__array_interface__["data"][0], result.__array_interface__["data"][0])
+            self._shortcut(x, result)
             return result
         target = self._new_output() if out is None else self._checked_out(x, out)
         count = threads or default_threads()
@@ -159,7 +160,9 @@ class Plan:
             ("signature", self.signature),
         ]
         if len(self.planes) > 1:
-            lines.insert(6, ("complex", "real and imaginary parts are filtered separately"))
+            lines.insert(6, ("complex", "real and imaginary parts are filtered one after the other"))
+        elif dtypes.input.kind == "c":
+            lines.insert(6, ("complex", "real and imaginary parts are filtered as a last axis of pairs"))
         width = max(len(topic) for topic, _ in lines)
         return "\n".join(f"{topic:<{width}}  {text}" for topic, text in lines)
 
@@ -198,15 +201,27 @@ class Plan:
         if self._scans and x.size:
             largest = max(abs(int(x.max())), abs(int(x.min())), self._largest_constant)
             rules.check_overflow(self.problem.dtypes, int(self.bounds.norm1) * self._growth, largest)
-        parts = (x,) if len(self.planes) == 1 else (x.real, x.imag)
+        parts = _parts(x, len(self.planes))
         maps = self.planes[0].maps
         results = []
         for part, plane in zip(parts, self.planes, strict=True):
             stack = np.empty((maps, *plane.method.out_shape), self._store)
             self._run_plane(plane, part, stack, threads)
-            results.append(stack.reshape(maps, *self.problem.map_shape))
+            results.append(stack.reshape(maps, *plane.shape))
+        if x.dtype.kind == "c" and len(results) == 1:
+            results = [results[0][..., 0], results[0][..., 1]]
         with np.errstate(invalid="ignore", over="ignore"):
             _combine(results, target.reshape(self.problem.filters or 1, *self.problem.map_shape))
+
+
+def _parts(x: np.ndarray, planes: int) -> tuple[np.ndarray, ...]:
+    """Give the real arrays that are filtered: the input, its two parts, or both as a last axis of pairs."""
+    if x.dtype.kind != "c":
+        return (x,)
+    if planes == 2:
+        return x.real, x.imag
+    pairs = np.ascontiguousarray(x, x.dtype.newbyteorder("=")).view(f"f{x.itemsize // 2}")
+    return (pairs.reshape(*x.shape, 2),)
 
 
 def _combine(results: list[np.ndarray], target: np.ndarray) -> None:

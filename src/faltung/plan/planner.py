@@ -28,17 +28,20 @@ def plan(problem: Problem, kernels: Sequence[np.ndarray], norms: tuple[float, fl
     real = _real_component(problem.dtypes.accumulate)
     store = _store_dtype(problem.dtypes)
     bank = _real_bank(kernels)
-    parts = [False, True] if problem.dtypes.input.kind == "c" else [False]
+    dtypes = replace(problem.dtypes, accumulate=real, output=store)
+    components = [
+        replace(problem, filters=len(bank), boundary=_component_boundary(problem.boundary, False), dtypes=dtypes)
+    ]
+    if problem.dtypes.input.kind == "c":
+        if any(rule.name == "constant" for sides in problem.boundary for rule in sides):
+            # The constant's parts differ, so the parts of the input are filtered one after the other.
+            components.append(replace(components[0], boundary=_component_boundary(problem.boundary, True)))
+        else:
+            components = [replace(components[0], shape=(*problem.shape, 2))]
     planes = []
-    for imaginary in parts:
-        component = replace(
-            problem,
-            filters=len(bank),
-            boundary=_component_boundary(problem.boundary, imaginary),
-            dtypes=replace(problem.dtypes, accumulate=real, output=store),
-        )
+    for component in components:
         method = _method(component, _load_dtype(component))
-        planes.append(Plane(method, method.weights(bank), len(bank)))
+        planes.append(Plane(method, method.weights(bank), len(bank), component.map_shape))
     taps = int(np.prod(problem.kernel_shape, dtype=np.int64))
     bounds = Bounds(problem.dtypes, taps, *norms)
     return Plan(problem, planes, store, _growth(problem), bounds, formula)
