@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 # Below this many tap columns a loop over them costs more than it saves.
 UNROLL_COLUMNS = 3
+SMALL_PLANE = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def calls(
     outer, row_taps, lane_taps = kernel_shape(plan)
     tile = (
         isas.host().rows if stop - start >= isas.host().rows else 1,
-        vectors(types, width, outer * row_taps * lane_taps),
+        vectors(types, width, widest(types, plan)),
     )
     in_table, columns, step = _lane_taps(plan, frame)
     # Lane taps in the table come after the row taps in the kernel's order, so these must be there too.
@@ -135,6 +135,7 @@ def _folded_calls(
 ) -> list[Call]:
     """Lay a line out as rows of `fold` lanes, so that taps j and j + fold share their loads."""
     rows, wide = isas.host().fold
+    wide = vectors(types, width, wide)
     while wide > 1 and width < rows * wide * lanes(types):
         wide -= 1
     fold = wide * lanes(types)
@@ -236,15 +237,18 @@ def _positions(
     return np.ascontiguousarray(table), source + frame.lane_start, target
 
 
-@lru_cache(1024)
-def vectors(types: Types, width: int, taps: int = 0) -> int:
-    """Choose the registers of a row: the widest tile, unless a narrower one computes fewer lanes twice.
+def widest(types: Types, plan: Layout) -> int:
+    """Give the most registers of a row that pay.
 
-    Few taps finish too soon for a wide tile to pay (measured: 3x3 is a quarter faster with two).
+    Few taps for each input row finish too soon for a wide tile (measured: 3x3 and 3x3x3 run a quarter faster with two).
     """
-    most, lane = isas.host().vectors, lanes(types)
-    if 0 < taps <= 9:
-        most = min(most, 2)
+    _, row_taps, lane_taps = kernel_shape(plan)
+    return min(isas.host().vectors, 2) if row_taps * lane_taps <= SMALL_PLANE else isas.host().vectors
+
+
+def vectors(types: Types, width: int, most: int) -> int:
+    """Choose the registers of a row: the most, unless a narrower tile computes fewer lanes twice."""
+    lane = lanes(types)
     choices = [v for v in sorted({most, min(2, most), 1}, reverse=True) if v * lane <= width]
     if types.stream:  # a tile moved back from the edge would not be aligned
         choices = [v for v in choices if width % (v * lane) == 0]
