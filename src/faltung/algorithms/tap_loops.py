@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from faltung.runtime.regions import Box
 
 # Below this many tap columns a loop over them costs more than it saves.
-UNROLL_COLUMNS = 3
+UNROLL_COLUMNS = 5
 SMALL_PLANE = 9
 
 
