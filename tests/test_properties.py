@@ -88,6 +88,11 @@ LARGE = [
     ((150, 30, 40), (3,), {"axes": (0,)}),
     ((20, 60, 80), (3, 5), {"axes": (1, 2)}),
     ((60, 20, 80), (3, 5), {"axes": (2, 0)}),
+    # More than 4 MiB of output: stored past the caches, in whole tiles, with a rest of every kind.
+    ((1100, 1024), (3, 3), {}),
+    ((1100, 1104), (5, 7), {"boundary": "wrap"}),
+    ((1100, 1023), (3, 3), {"mode": "valid"}),
+    ((130, 100, 96), (3, 3, 3), {"boundary": "reflect"}),
 ]
 PAIRS = [("f4", "f8"), ("f8", "f4"), ("u1", "f4"), ("i2", "i1"), ("i8", "u4"), ("c8", "c8"), ("f2", "f4")]
 

@@ -72,8 +72,8 @@ class Binder:
         if interior is None or (small and count == 1):
             return [step for piece in self._blocks(self.box) for step in self._gathered(piece)]
         borders = [piece for slab in regions.shell(self.box, interior) for piece in self._blocks(slab)]
-        steps = [step for piece in borders for step in self._gathered(piece)]
-        return [*(self._direct(piece) for piece in self._pieces(interior, count)), *steps]
+        pieces = [part for piece in self._pieces(interior, count) for part in self._streamable(piece)]
+        return [*map(self._direct, pieces), *(step for piece in borders for step in self._gathered(piece))]
 
     def _interior(self) -> Box | None:
         """Give the outputs whose taps all lie inside, leaving whole tiles to the borders; None to gather everything."""
@@ -98,13 +98,21 @@ class Binder:
         return tuple(interior) if worth else None
 
     def _align(self, low: int, high: int) -> tuple[int, int]:
-        """Let the interior's lanes start on a cache line, and hold whole tiles if they may be streamed."""
+        """Let the interior's lanes start on a cache line."""
         shifts = [s for s in range(workspace.ALIGNMENT) if self._on_line(low + s)] if self.aligned else []
-        low += shifts[0] if shifts else 0
-        if self.may_stream and shifts:
-            tile = tap_loops.widest(self.types, self.plan) * self.registers
-            high = low + (high - low) * self.plan.inner // tile * tile // self.plan.inner
-        return low, high
+        return (min(low + shifts[0], high) if shifts else low), high
+
+    def _streamable(self, box: Box) -> list[Box]:
+        """Cut the lanes' rest off, so that what may be streamed holds whole tiles."""
+        start, stop = box[-1]
+        tile = tap_loops.widest(self.types, self.plan) * self.registers
+        cut = start + (stop - start) * self.plan.inner // tile * tile // self.plan.inner
+        rest = (stop - cut) * self.plan.inner
+        if not self.may_stream or not self._on_line(start) or cut == start or rest == 0:
+            return [box]
+        # A rest narrower than a register begins further left: equal bits are written twice.
+        begin = min(cut, stop - -(-self.registers // self.plan.inner))
+        return [(*box[:-1], (start, cut)), (*box[:-1], (begin, stop))]
 
     def _on_line(self, lane: int) -> bool:
         return (self.phase + lane * self.out_strides[-1]) % workspace.ALIGNMENT == 0

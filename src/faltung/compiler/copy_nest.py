@@ -95,16 +95,17 @@ class _Emitter:
             w.do(f"store {self.scalar} {chosen}, ptr {w.offset(target, w.mul(c.index, self.size))}, align 1")
 
     def _run(self, source: str, target: str) -> None:
-        """Copy the contiguous middle: whole vectors, then single elements."""
+        """Copy the contiguous middle: whole vectors, the last moved back to end at its edge; a short one by elements."""
         w, run = self.w, self.p["run"]
-        vectors = w.op(f"sdiv i64 {run}, {self.lanes}")
-        with w.loop(vectors) as v:
-            at = w.mul(v.index, self.isa.vector_bytes)
+        short = w.op(f"icmp slt i64 {run}, {self.lanes}")
+        blocks = w.op(f"sdiv i64 {w.add(run, self.lanes - 1)}, {self.lanes}")
+        last = w.add(run, -self.lanes)
+        with w.loop(w.op(f"select i1 {short}, i64 0, i64 {blocks}")) as v:
+            at = w.mul(w.minimum(w.mul(v.index, self.lanes), last), self.size)
             value = w.op(f"load {self.vector}, ptr {w.offset(source, at)}, align 1")
             w.do(f"store {self.vector} {value}, ptr {w.offset(target, at)}, align 1")
-        done = w.mul(vectors, self.lanes)
-        with w.loop(w.op(f"sub nsw i64 {run}, {done}")) as c:
-            at = w.mul(w.add(done, c.index), self.size)
+        with w.loop(w.op(f"select i1 {short}, i64 {run}, i64 0")) as c:
+            at = w.mul(c.index, self.size)
             value = w.op(f"load {self.scalar}, ptr {w.offset(source, at)}, align 1")
             w.do(f"store {self.scalar} {value}, ptr {w.offset(target, at)}, align 1")
 
