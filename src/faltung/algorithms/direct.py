@@ -16,7 +16,8 @@ from faltung.algorithms.layout import Layout, layout
 from faltung.algorithms.steps import Binder, Short, Step, c_strides
 from faltung.compiler import isa as isas
 from faltung.compiler.elements import Element
-from faltung.runtime import threads, workspace
+from faltung.runtime import threads as pool
+from faltung.runtime import workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # A thread is worth waking for about this many multiply-accumulates.
 MACS_PER_THREAD = 1 << 21
+BOUND_KEPT = 16
 
 
 class Direct:
@@ -45,24 +47,20 @@ class Direct:
         """Pack the kernels of a bank (or one kernel) for every form in which a step asks for them."""
         return Weights([np.ascontiguousarray(k, self.problem.dtypes.accumulate).ravel() for k in kernels])
 
-    def run(self, source: np.ndarray, out: np.ndarray, weights: Weights, threads_: int) -> None:
+    def run(self, source: np.ndarray, out: np.ndarray, weights: Weights, threads: int) -> None:
         """Fill `out`, C-contiguous (filters, *out_shape), from the input.
 
         Strides of the source are free as long as a line is contiguous.
         """
         if out.size == 0:
             return
-        count = min(threads_, 1 + self.problem.macs // MACS_PER_THREAD) if threads_ > 1 else 1
+        count = min(threads, 1 + self.problem.macs // MACS_PER_THREAD)
         source_address = source.__array_interface__["data"][0]
         out_address = out.__array_interface__["data"][0]
         steps = self._steps(source.strides, count, len(weights.kernels), out_address % workspace.ALIGNMENT)
         map_bytes = out.nbytes // len(weights.kernels)
         job = partial(self._execute, source, source_address, out, out_address, map_bytes, weights)
-        if count == 1 or len(steps) == 1:
-            for step in steps:
-                job(step)
-        else:
-            threads.run([partial(job, step) for step in steps], count)
+        pool.run([partial(job, step) for step in steps], count)
 
     def shortcut(self, weights: Weights) -> Callable[[np.ndarray, np.ndarray], None] | None:
         """Give a quick way from a C-contiguous input to a C-contiguous output, if one gathered call does everything.
@@ -81,7 +79,7 @@ class Direct:
         size, source, target = step.scratch_bytes, call.source, call.target
         packed, borrow = weights.address(0, call.form), workspace.borrow
 
-        def run(x: np.ndarray, out: np.ndarray) -> None:
+        def run(x: np.ndarray, out: np.ndarray, _tables: object = (step, weights)) -> None:
             scratch, _held = borrow(size)
             copy(table, x.__array_interface__["data"][0], scratch)
             kernel(parameters, scratch + source, out.__array_interface__["data"][0] + target, packed)
@@ -164,11 +162,11 @@ class Direct:
         key = (*strides, count, filters, phase)
         steps = self._bound.get(key)
         if steps is None:
-            if len(self._bound) >= 16:
+            binder = Binder(self.layout, self.types, self.load_dtype, tuple(strides), phase, filters)
+            steps = binder.steps(count)
+            if len(self._bound) >= BOUND_KEPT:
                 self._bound.clear()
-            steps = self._bound[key] = Binder(
-                self.layout, self.types, self.load_dtype, tuple(strides), phase, filters
-            ).steps(count)
+            self._bound[key] = steps
         return steps
 
 
@@ -184,5 +182,6 @@ class Weights:
         found = self._packed.get((index, form))
         if found is None:
             packed = tap_loops.pack(self.kernels[index], form)
-            found = self._packed[index, form] = (packed, packed.ctypes.data)
+            # Two threads may pack at once; all must go on with the array that stays.
+            found = self._packed.setdefault((index, form), (packed, packed.ctypes.data))
         return found[1]

@@ -168,7 +168,7 @@ class Binder:
         return Step(None, 0, tuple(found))
 
     def _gathered(self, box: Box) -> list[Step]:
-        plan, _lane = self.plan, self.plan.lane
+        plan = self.plan
         reads = [axis.reads(start, stop) for axis, (start, stop) in zip(plan.axes, box, strict=True)]
         maps = [
             gather.coordinates(start, stop, axis.size, side)

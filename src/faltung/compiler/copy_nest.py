@@ -95,7 +95,7 @@ class _Emitter:
             w.do(f"store {self.scalar} {chosen}, ptr {w.offset(target, w.mul(c.index, self.size))}, align 1")
 
     def _run(self, source: str, target: str) -> None:
-        """Copy the contiguous middle: whole vectors, the last moved back to end at its edge; a short one by elements."""
+        """Copy the contiguous middle: whole vectors, the last moved back to its edge; a short one by elements."""
         w, run = self.w, self.p["run"]
         short = w.op(f"icmp slt i64 {run}, {self.lanes}")
         blocks = w.op(f"sdiv i64 {w.add(run, self.lanes - 1)}, {self.lanes}")

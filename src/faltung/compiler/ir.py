@@ -39,6 +39,11 @@ class Writer:
         self.declarations.add(f"declare {returns} @{function}({types})")
         return self.op(f"call {returns} @{function}({', '.join(f'{k} {v}' for k, v in arguments)})")
 
+    def run(self, function: str, *arguments: tuple[str, str]) -> None:
+        """Call an intrinsic that returns nothing."""
+        self.declarations.add(f"declare void @{function}({', '.join(kind for kind, _ in arguments)})")
+        self.do(f"call void @{function}({', '.join(f'{k} {v}' for k, v in arguments)})")
+
     def offset(self, pointer: str, offset: str | int) -> str:
         """Move a pointer by bytes (never through integers: LLVM loses provenance there)."""
         return pointer if offset == 0 else self.op(f"getelementptr i8, ptr {pointer}, i64 {offset}")

@@ -44,6 +44,9 @@ FIELDS = (
     "last_columns",    # extent of j in the last tap row (smaller only for folded one-dimensional kernels)
 )  # fmt: skip
 
+# All exceptions masked, round to nearest even, no flushing to zero.
+MXCSR_DEFAULT = 0x1F80
+
 
 @dataclass(frozen=True, slots=True)
 class TapNest:
@@ -99,6 +102,7 @@ class _Emitter:
         self.taps = w.pointer_at(w.offset("%p", 8 * FIELDS.index("tap_table")))
         self.column_bytes = w.mul(p["tap_rows"], nest.accumulate.bytes)
         self.tap_bytes = w.mul(self.column_bytes, p["tap_columns"])
+        control = self._default_arithmetic()
         width = nest.vectors * self.lanes
         row_blocks, last_row = self._blocks(p["height"], nest.rows)
         lane_blocks, last_lane = self._blocks(p["width"], width)
@@ -116,8 +120,28 @@ class _Emitter:
                         w.offset(in_row, w.mul(x, nest.load.bytes)),
                         w.offset(out_row, w.mul(x, nest.store.bytes)),
                     )
+        self._restore_arithmetic(control)
         arguments = "ptr noalias %p, ptr noalias readonly %src, ptr noalias %dst, ptr noalias readonly %weights"
         return w.function(nest.name, arguments, 8 * self.isa.vector_bytes)
+
+    def _default_arithmetic(self) -> str:
+        """Round to nearest and keep subnormals, whatever another library has set for this thread; give what was set."""
+        w = self.w
+        if "x86" not in self.isa.triple:
+            old = w.call("i64", "llvm.aarch64.get.fpcr")
+            w.run("llvm.aarch64.set.fpcr", ("i64", "0"))
+            return old
+        old, default = w.op("alloca i32"), w.op("alloca i32")
+        w.run("llvm.x86.sse.stmxcsr", ("ptr", old))
+        w.do(f"store i32 {MXCSR_DEFAULT}, ptr {default}")
+        w.run("llvm.x86.sse.ldmxcsr", ("ptr", default))
+        return old
+
+    def _restore_arithmetic(self, old: str) -> None:
+        if "x86" in self.isa.triple:
+            self.w.run("llvm.x86.sse.ldmxcsr", ("ptr", old))
+        else:
+            self.w.run("llvm.aarch64.set.fpcr", ("i64", old))
 
     def _blocks(self, extent: str, block: int) -> tuple[str, str]:
         w = self.w
