@@ -106,10 +106,13 @@ class Plan:
 
     def run(self, x: np.ndarray, out: np.ndarray | None, threads: int | None) -> np.ndarray:
         """Do the same for an array already known to fit."""
-        if self._shortcut is not None and out is None and x.flags.c_contiguous:
-            result = np.empty(self._shape, self._output)
-            self._shortcut(x, result)
-            return result
+        if self._shortcut is not None and x.flags.c_contiguous:
+            if out is None:
+                out = np.empty(self._shape, self._output)
+            # (The input is gathered before anything is written, so the output may overlap it.)
+            if type(out) is np.ndarray and out.dtype == self._output and out.shape == self._shape and out.flags.carray:
+                self._shortcut(x, out)
+                return out
         target = self._new_output() if out is None else self._checked_out(x, out)
         count = threads or default_threads()
         if self._plain:

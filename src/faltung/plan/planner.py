@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from faltung.algorithms.direct import Direct
+from faltung.algorithms.numpy_taps import NumpyTaps
 from faltung.compiler import kernels as compiled
 from faltung.errors import BoundaryError
 from faltung.plan.bounds import Bounds
@@ -48,13 +50,7 @@ def plan(problem: Problem, kernels: Sequence[np.ndarray], norms: tuple[float, fl
 
 
 def _method(problem: Problem, load: np.dtype) -> Method:
-    if compiled.available():
-        from faltung.algorithms.direct import Direct
-
-        return Direct(problem, load)
-    from faltung.algorithms.numpy_taps import NumpyTaps
-
-    return NumpyTaps(problem, load)
+    return (Direct if compiled.available() else NumpyTaps)(problem, load)
 
 
 def _real_component(dtype: np.dtype) -> np.dtype:
