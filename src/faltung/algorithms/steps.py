@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,8 +31,7 @@ STREAM_BYTES = 4 << 20
 Short = tuple[int, tuple[int, ...], tuple[slice, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One box of output: how its input is read, the kernel calls on it, and where short rows go."""
 
     gather: gather.Gather | None
@@ -121,7 +119,7 @@ class Binder:
         """Stream a box of whole vectors on cache lines, if the output is so large that it leaves the caches anyway."""
         start, stop = box[-1]
         whole = (stop - start) * self.plan.inner % self.registers == 0
-        return replace(self.types, stream=self.may_stream and self._on_line(start) and whole)
+        return self.types._replace(stream=self.may_stream and self._on_line(start) and whole)
 
     def _pieces(self, interior: Box, count: int) -> list[Box]:
         """Cut the interior for threads, and for banks into blocks that stay in cache for all filters."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,8 +22,7 @@ UNROLL_COLUMNS = 5
 SMALL_PLANE = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Types:
+class Types(NamedTuple):
     """Element types of a nest."""
 
     load: Element
@@ -33,8 +31,7 @@ class Types:
     stream: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """How weights are packed: (taps in the table, tap columns, tap rows); `fold` is the row length of folded lanes."""
 
     table: int
@@ -43,8 +40,7 @@ class Form:
     fold: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call of a compiled kernel: parameters, and byte offsets of its input and output."""
 
     kernel: Callable[..., None]
@@ -74,8 +70,7 @@ def pack(kernel: np.ndarray, form: Form) -> np.ndarray:
     return np.ascontiguousarray(kernel.reshape(form.table, form.rows, form.columns).swapaxes(1, 2))
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """Where a box's input lies: bytes per step of each merged axis, the coordinate at offset 0, and the taps' offsets.
 
     `taps` are the lane taps' byte offsets; equally spaced unless the lanes were deinterleaved.

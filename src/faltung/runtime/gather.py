@@ -7,8 +7,7 @@ and several constants go through NumPy, axis by axis as numpy.pad does it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -64,8 +63,7 @@ def extended(source: np.ndarray, maps: Sequence[AxisMap]) -> np.ndarray:
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class Gather:
+class Gather(NamedTuple):
     """A prepared copy into scratch rows: run(source array, source address, scratch address).
 
     A compiled one is `copy`(`parameters`, source address, scratch address).
