@@ -31,7 +31,8 @@ STORES = {
 
 def run(load: str, accumulate: str, store: str, values: list[Any]) -> np.ndarray[Any, Any]:
     """Send values through a kernel of one tap that weighs 1; the register is filled up with the last value."""
-    nest = TapNest(*(Element.of(np.dtype(t)) for t in (load, accumulate, store)), 1, 1, 1, 1)
+    source_type, sum_type, out_type = (Element.of(np.dtype(t)) for t in (load, accumulate, store))
+    nest = TapNest(source_type, sum_type, out_type, rows=1, vectors=1, tap_rows=1, tap_columns=1)
     lanes = nest.lanes(isas.host())
     padded = values + values[-1:] * (-len(values) % lanes)
     source = np.array(padded, load)

@@ -131,7 +131,8 @@ def test_eight_threads_compile_each_nest_once(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(kernels, "compile_object", count)
     nests = [nest(types, FORMS[0], (1, 1)) for types in TYPES[:5]] + [CopyNest(4)]
-    together, found = threading.Barrier(8), [[] for _ in range(8)]
+    together = threading.Barrier(8)
+    found: list[list[Any]] = [[] for _ in range(8)]
 
     def work(number: int) -> None:
         together.wait(timeout=20)
@@ -164,7 +165,7 @@ def test_linked_memory_is_never_writable_and_executable() -> None:
     pytest.fail("the kernel is not in any mapping")
 
 
-CASES = [
+CASES: list[tuple[Any, ...]] = [
     ((61, 83), (5, 4), "f4", "f8", {}), ((61, 83), (3, 3), "f8", "f8", {"boundary": "reflect"}),
     ((61, 83), (5, 5), "u1", "f4", {"dtype": "u1"}), ((900,), (101,), "f4", "f4", {}),
     ((40, 41), (3, 4), "i2", "i2", {"stride": 2}), ((40, 41), (3, 4), "i4", "f4", {"dilation": 2}),
@@ -178,7 +179,7 @@ def arrays(number: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     shape, kernel_shape, dtype, kernel_dtype, options = CASES[number]
     rng = np.random.default_rng(number)
 
-    def samples(size: Any, kind: str) -> np.ndarray[Any, Any]:
+    def samples(size: Any, kind: str) -> Any:
         if kind[0] == "f":
             return (rng.standard_normal(size) * 10.0 ** rng.uniform(-3, 3, size)).astype(kind)
         return rng.integers(0 if kind[0] == "u" else -100, 200, size).astype(kind)

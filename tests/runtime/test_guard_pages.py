@@ -176,7 +176,8 @@ def bind(guards: Guards) -> None:
 
     workspace.borrow = lambda size: (guards.address(size), None)
     tap_loops.pack = packed
-    direct.np = plan.np = Numpy()  # type: ignore[assignment]
+    for module in (direct, plan):
+        setattr(module, "np", Numpy())  # noqa: B010
 
 
 def solve(guards: Guards, problem: tuple[Any, ...], x: Array, kernel: Array, threads: int) -> bytes:
@@ -227,7 +228,7 @@ def child_streams(guards: Guards) -> None:
         steps.STREAM_BYTES, steps.SMALL_BYTES = threshold, 0
         for guards.end in (True, False):
             x, kernel = np.ones(shape, dtype), np.ones((3, 3), dtype)
-            problem = ((dtype, dtype, None), shape, (3, 3), {})
+            problem: tuple[Any, ...] = ((dtype, dtype, None), shape, (3, 3), {})
             assert set(np.frombuffer(solve(guards, problem, x, kernel, threads=2), dtype)) == {9.0}
     assert any(isinstance(nest, TapNest) and nest.stream for nest in kernels.compiled())
 
