@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +14,7 @@ from faltung.problem import dtypes as rules
 from faltung.problem import geometry
 from faltung.problem.kernel import facts
 from faltung.problem.problem import Problem
+from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,8 +89,7 @@ class Convolution:
             max(f.norm1 for f in facts_),
             max(float(np.sqrt((np.abs(k.astype(complex)) ** 2).sum())) for k in self.kernels),
         )
-        self._plans: OrderedDict[Any, Plan] = OrderedDict()
-        self._lock = threading.Lock()
+        self._plans: Kept[Any, Plan] = Kept(PLANS_KEPT)
 
     @property
     def kernel(self) -> np.ndarray:
@@ -124,10 +122,7 @@ class Convolution:
         plan = self._plans.get(key)
         if plan is None:
             plan = make_plan(*self._problem(shape, np.dtype(dtype), out_dtype), self._norms, self.formula)
-            with self._lock:
-                self._plans[key] = plan
-                while len(self._plans) > PLANS_KEPT:
-                    self._plans.popitem(last=False)
+            self._plans.keep(key, plan)
         return plan
 
     def output_shape(self, shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -284,8 +279,7 @@ def convolve(
     return _convolution(kernel, True, options)(x, dtype=dtype, out=out, threads=threads)
 
 
-_kept: OrderedDict[Any, Convolution] = OrderedDict()
-_kept_lock = threading.Lock()
+_kept: Kept[Any, Convolution] = Kept(CONVOLUTIONS_KEPT)
 
 
 def _convolution(kernel: Any, flip: bool, options: tuple[Any, ...]) -> Convolution:
@@ -306,10 +300,7 @@ def _convolution(kernel: Any, flip: bool, options: tuple[Any, ...]) -> Convoluti
         anchor=anchor, axes=axes,
     )  # fmt: skip
     if key is not None:
-        with _kept_lock:
-            _kept[key] = made
-            while len(_kept) > CONVOLUTIONS_KEPT:
-                _kept.popitem(last=False)
+        _kept.keep(key, made)
     return made
 
 

@@ -155,19 +155,26 @@ for x, kernel, want in given:
     assert_quiet(python(script, cold=True))
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_interpreter_shuts_down_while_daemon_threads_convolve(count: int) -> None:
+@pytest.mark.parametrize("slowly", [False, True], ids=["at once", "while modules are torn down slowly"])
+def test_the_interpreter_shuts_down_while_daemon_threads_convolve(slowly: bool) -> None:
+    """Kernels still run when the last modules are gone: their code and tables must outlive Python."""
     script = f"""
-x, kernel, want = problem(1500, 1500, 9)
-shared = ft.Convolution(kernel, flip=False, mode="valid")
-def loop():
+x = np.ones((2500, 2500), np.float32)
+shared = ft.Convolution(np.ones((21, 21), np.float32))
+shared(x[:200, :200])
+class Slow:
+    def __del__(self):
+        time.sleep(0.15)
+if {slowly}:
+    sys.late, ft.late = Slow(), Slow()
+def loop(count):
     while True:
-        shared(x, threads={count})
-for _ in range(3):
-    threading.Thread(target=loop, daemon=True).start()
-time.sleep(0.15)
+        shared(x, threads=count)
+for count in (1, 2, 2):
+    threading.Thread(target=loop, args=(count,), daemon=True).start()
+time.sleep(0.2)
 """
-    for _ in range(4):
+    for _ in range(5):
         assert_quiet(python(script))
 
 

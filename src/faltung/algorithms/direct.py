@@ -18,6 +18,7 @@ from faltung.compiler import isa as isas
 from faltung.compiler.elements import Element
 from faltung.runtime import threads as pool
 from faltung.runtime import workspace
+from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +42,7 @@ class Direct:
         self.types = tap_loops.Types(Element.of(load), Element.of(dtypes.accumulate), Element.of(dtypes.output))
         self.in_shape = self.layout.array_shape(out=False)
         self.out_shape = self.layout.array_shape(out=True)
-        self._bound: dict[tuple[object, ...], list[Step]] = {}
+        self._bound: Kept[tuple[object, ...], list[Step]] = Kept(BOUND_KEPT)
 
     def weights(self, kernels: Sequence[np.ndarray]) -> Weights:
         """Pack the kernels of a bank (or one kernel) for every form in which a step asks for them."""
@@ -164,9 +165,7 @@ class Direct:
         if steps is None:
             binder = Binder(self.layout, self.types, self.load_dtype, tuple(strides), phase, filters)
             steps = binder.steps(count)
-            if len(self._bound) >= BOUND_KEPT:
-                self._bound.clear()
-            self._bound[key] = steps
+            self._bound.keep(key, steps)
         return steps
 
 

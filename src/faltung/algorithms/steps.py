@@ -93,7 +93,7 @@ class Binder:
         low, high = interior[-1] = self._align(*interior[-1])
         # Borders cost more for each output than the interior saves by not being copied.
         worth = (high - low) * MOST_BORDER >= (MOST_BORDER - 1) * self.plan.lane.out
-        return tuple(interior) if worth else None
+        return tuple(interior) if worth and (high - low) * self.plan.inner >= self.registers else None
 
     def _align(self, low: int, high: int) -> tuple[int, int]:
         """Let the interior's lanes start on a cache line."""

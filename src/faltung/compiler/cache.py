@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import warnings
 from functools import lru_cache
@@ -20,7 +21,7 @@ from pathlib import Path
 MAGIC = b"FALTUNG\x01"
 HEADER = len(MAGIC) + 2 * hashlib.sha256().digest_size
 LIMIT_BYTES = 64 << 20
-_SUFFIX = ".o"
+_NAME = re.compile(r"[0-9a-f]{64}\.o")
 _warned = False
 
 
@@ -34,7 +35,7 @@ def folder() -> Path:
     if chosen:
         return Path(chosen).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").absolute() / "faltung"
+    return Path(base or Path("~/.cache").expanduser()).absolute() / "faltung"
 
 
 def entries() -> list[tuple[str, int]]:
@@ -62,7 +63,7 @@ def load(key: bytes) -> bytes | None:
     home = _trusted_folder()
     if home is None:
         return None
-    path = home / (key.hex() + _SUFFIX)
+    path = home / f"{key.hex()}.o"
     try:
         data = _read(path)
     except OSError:
@@ -92,7 +93,7 @@ def store(key: bytes, payload: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-            temporary.replace(home / (key.hex() + _SUFFIX))
+            temporary.replace(home / f"{key.hex()}.o")
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -103,7 +104,7 @@ def store(key: bytes, payload: bytes) -> None:
 
 def _files(home: Path) -> list[Path]:
     try:
-        return [path for path in home.iterdir() if path.suffix == _SUFFIX]
+        return [path for path in home.iterdir() if _NAME.fullmatch(path.name)]
     except OSError:
         return []
 
@@ -119,7 +120,10 @@ def _trusted_folder(*, create: bool = False) -> Path | None:
     """Give the folder if only we can write to it; objects from any other folder would be somebody else's code."""
     if os.environ.get("FALTUNG_CACHE") == "0":
         return None
-    home = folder()
+    try:
+        home = folder()
+    except RuntimeError:  # a user without a home folder, as in some containers
+        return None
     try:
         if create:
             home.parent.mkdir(parents=True, exist_ok=True)

@@ -83,9 +83,20 @@ def narrow(w: Writer, value: str, source: Element, target: Element, lanes: int) 
     return _saturate(w, value, source, target, lanes)
 
 
+def _round(w: Writer, value: str, element: Element, lanes: int) -> str:
+    """Round half to even by adding and subtracting 2^(bits of the fraction): SSE2 has no instruction for it."""
+    vector, fraction = element.vector(lanes), {32: 23, 64: 52}[element.bits]
+    large = f"<{', '.join([f'{element.llvm} {float(2**fraction):e}'] * lanes)}>"
+    size = w.call(vector, f"llvm.fabs.v{lanes}{element.mangled}", (vector, value))
+    signed = w.call(vector, f"llvm.copysign.v{lanes}{element.mangled}", (vector, large), (vector, value))
+    rounded = w.op(f"fsub {vector} {w.op(f'fadd {vector} {value}, {signed}')}, {signed}")
+    small = w.op(f"fcmp olt {vector} {size}, {large}")
+    return w.op(f"select <{lanes} x i1> {small}, {vector} {rounded}, {vector} {value}")
+
+
 def _round_and_saturate(w: Writer, value: str, source: Element, target: Element, lanes: int) -> str:
     vector = source.vector(lanes)
-    rounded = w.call(vector, f"llvm.rint.v{lanes}{source.mangled}", (vector, value))
+    rounded = _round(w, value, source, lanes)
     how = "fptoui" if target.kind == "u" else "fptosi"
     if target.bits >= 32:
         result = target.vector(lanes)

@@ -74,7 +74,7 @@ def host() -> Isa:
     """
     available = runnable(_host_features())
     wanted = os.environ.get("FALTUNG_ISA")
-    if wanted is None:
+    if not wanted:
         if not available:
             msg = f"this CPU ({platform.machine()}) runs none of {', '.join(ISAS)}; set FALTUNG_JIT=0 to use NumPy"
             raise CompileError(msg)
@@ -94,7 +94,7 @@ def target_machine(isa: Isa) -> Any:
     llvm.initialize_all_asmprinters()
     # No optimisation passes run: the nests are written as they should be executed.
     return llvm.Target.from_triple(isa.triple).create_target_machine(
-        cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", jit=True
+        cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
     )
 
 

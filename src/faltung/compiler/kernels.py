@@ -36,6 +36,9 @@ class Nest(Protocol):
 
 _registry: dict[Nest, Callable[..., None]] = {}
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # No fork happens while anything is compiled: a child would inherit LLVM half-way, and a lock that nobody releases.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @cache

@@ -28,7 +28,11 @@ _ABSOLUTE64, _RELATIVE32, _CALL32 = 1, 2, 4
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 
 _serial = itertools.count()
-_keep_alive: list[Any] = []
+
+
+def _keep_forever(owner: object) -> None:
+    """Never free code: at the interpreter's exit a thread may still be running it."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
 
 
 class _Section(NamedTuple):
@@ -75,7 +79,7 @@ def _load(code: bytes, symbol: str) -> int | None:
     # A system that forbids new executable memory here may still allow LLVM's.
     if entry is None or protect(base, size, _READ | _EXECUTE) != 0:
         return None
-    _keep_alive.append(memory)
+    _keep_forever(memory)
     return base + places[entry[1]] + entry[2]
 
 
@@ -140,7 +144,7 @@ def _load_by_llvm(code: bytes, symbol: str) -> int:
 
     library = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(symbol)
     tracker = library.link(_linker(), f"{symbol}_{next(_serial)}")
-    _keep_alive.append(tracker)
+    _keep_forever(tracker)
     return int(tracker[symbol])
 
 
@@ -150,4 +154,6 @@ def _linker() -> Any:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    return llvm.create_lljit_compiler(isas.target_machine(isas.host()))
+    linker = llvm.create_lljit_compiler(isas.target_machine(isas.host()))
+    _keep_forever(linker)
+    return linker

@@ -44,14 +44,31 @@ class _Batch:
 
     def run(self, helpers: int) -> None:
         workers = _pool.take(helpers)
-        for worker in workers:
-            worker.start_batch(self)
-        self.work()
-        for worker in workers:
-            worker.finish_batch()
-        _pool.give(workers)
+        try:
+            for worker in workers:
+                worker.start_batch(self)
+            self.work()
+        except BaseException as error:
+            self._stop(error)
+        # Whatever happens, nobody may go on writing to the caller's arrays after this call.
+        interrupted = False
+        while any(worker.busy for worker in workers):
+            try:
+                for worker in workers:
+                    worker.wait()
+            except BaseException as error:
+                interrupted = True
+                self._stop(error)
+        if not interrupted:
+            _pool.give(workers)
+        else:
+            _pool.dismiss(workers)
         if self._errors:
             raise self._errors[0]
+
+    def _stop(self, error: BaseException) -> None:
+        self._errors.append(error)
+        self._queue.clear()
 
     def work(self) -> None:
         while not self._errors:
@@ -62,33 +79,43 @@ class _Batch:
             try:
                 job()
             except BaseException as error:
-                self._errors.append(error)
+                self._stop(error)
 
 
 class _Worker:
-    """One daemon thread that waits for batches."""
+    """One daemon thread that waits for batches; `busy` from the moment it is given one until it is done."""
 
     def __init__(self) -> None:
         self._go, self._done = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._done.acquire()
         self._batch: _Batch | None = None
+        self.busy = self._dismissed = False
         threading.Thread(target=self._loop, name="faltung", daemon=True).start()
 
     def start_batch(self, batch: _Batch) -> None:
-        self._batch = batch
+        self._batch, self.busy = batch, True
         self._go.release()
 
-    def finish_batch(self) -> None:
-        self._done.acquire()
+    def wait(self) -> None:
+        """Wait until it is done; returns at once, or a little late, if that was waited for before."""
+        while self.busy and not self._done.acquire(timeout=0.1):
+            pass
+
+    def dismiss(self) -> None:
+        """End the thread: an interrupt may have left its locks in any state."""
+        self._dismissed = True
+        if self._go.locked():
+            self._go.release()
 
     def _loop(self) -> None:
-        while True:
+        while not self._dismissed:
             self._go.acquire()
             if self._batch is not None:
                 self._batch.work()
-                self._batch = None
-            self._done.release()
+                self._batch, self.busy = None, False
+                if self._done.locked():
+                    self._done.release()
 
 
 class _Pool:
@@ -113,6 +140,12 @@ class _Pool:
                     break
                 self._made += 1
             return taken
+
+    def dismiss(self, workers: list[_Worker]) -> None:
+        with self._lock:
+            self._made -= len(workers)
+        for worker in workers:
+            worker.dismiss()
 
     def give(self, workers: list[_Worker]) -> None:
         with self._lock:
