@@ -29,7 +29,7 @@ def main() -> None:
     edges = ft.correlate(image, kernel, boundary="edge")
 
     print("1. samples of the kernel's middle row:", np.round(kernel[4], 3))
-    print("2. feature map:", edges.shape, edges.dtype, "from", round(float(edges.min()), 2), "to", round(float(edges.max()), 2))
+    print(f"2. feature map: {edges.shape} {edges.dtype} from {edges.min():.2f} to {edges.max():.2f}")
     exact = definition.correlate(image, kernel, boundary="edge", at=[(48, 19), (48, 77), (0, 0)])
     print("3. left rim, right rim, corner:", edges[[48, 48, 0], [19, 77, 0]], "by definition:", exact.astype(float))
 

@@ -1,16 +1,18 @@
 """A light thread pool: jobs are compiled kernels, which release the GIL.
 
-Workers wait on a lock each; handing over a job takes a few microseconds. The pool starts on first use, is dropped in a
-forked child, and its daemon threads never hold up the interpreter's exit. A caller always works too, so that progress
-never depends on a worker, and calls from several threads at once share nothing but the idle workers.
+Workers wait on one queue, and a call never waits for a worker that has not begun, so handing over costs microseconds.
+The pool starts on first use, is dropped in a forked child, and its daemon threads never hold up the interpreter's exit.
+A caller always works too: progress never depends on a worker, and calls from several threads share nothing else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
 from functools import cache
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,46 +34,53 @@ def run(jobs: Sequence[Callable[[], None]], threads: int) -> None:
         for job in jobs:
             job()
         return
-    _Batch(jobs).run(min(threads, len(jobs)) - 1)
+    _Batch(jobs, min(threads, len(jobs)) - 1).run()
 
 
 class _Batch:
-    """Jobs that several threads take from one queue."""
+    """Jobs that several threads take from one queue.
 
-    def __init__(self, jobs: Sequence[Callable[[], None]]) -> None:
+    A helper must hold a ticket to begin. The caller takes back those that are left when the jobs have run out, so it
+    waits for helpers that are at work, never for one that has yet to wake up.
+    """
+
+    def __init__(self, jobs: Sequence[Callable[[], None]], helpers: int) -> None:
         self._queue = deque(jobs)
+        self._tickets = deque(range(helpers))
+        self._helpers = helpers
+        self._ended: list[None] = []
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._taken_back = 0
         self._errors: list[BaseException] = []
 
-    def run(self, helpers: int) -> None:
-        workers = _pool.take(helpers)
+    def run(self) -> None:
         try:
-            for worker in workers:
-                worker.start_batch(self)
-            self.work()
+            _pool.call(self, self._helpers)
+            self._work()
         except BaseException as error:
             self._stop(error)
         # Whatever happens, nobody may go on writing to the caller's arrays after this call.
-        interrupted = False
-        while any(worker.busy for worker in workers):
+        while len(self._ended) + self._unused() < self._helpers:
             try:
-                for worker in workers:
-                    worker.wait()
+                with contextlib.suppress(Empty):
+                    self._wake.get(timeout=0.1)
             except BaseException as error:
-                interrupted = True
                 self._stop(error)
-        if not interrupted:
-            _pool.give(workers)
-        else:
-            _pool.dismiss(workers)
         if self._errors:
             raise self._errors[0]
 
-    def _stop(self, error: BaseException) -> None:
-        self._errors.append(error)
-        self._queue.clear()
+    def help(self) -> None:
+        """Work for the caller, if it still waits for that."""
+        try:
+            self._tickets.pop()
+        except IndexError:
+            return
+        self._work()
+        self._ended.append(None)
+        self._wake.put(None)
 
-    def work(self) -> None:
-        while not self._errors:
+    def _work(self) -> None:
+        while True:
             try:
                 job = self._queue.popleft()
             except IndexError:
@@ -81,75 +90,46 @@ class _Batch:
             except BaseException as error:
                 self._stop(error)
 
+    def _stop(self, error: BaseException) -> None:
+        self._errors.append(error)
+        self._queue.clear()
 
-class _Worker:
-    """One daemon thread that waits for batches; `busy` from the moment it is given one until it is done."""
-
-    def __init__(self) -> None:
-        self._go, self._done = threading.Lock(), threading.Lock()
-        self._go.acquire()
-        self._done.acquire()
-        self._batch: _Batch | None = None
-        self.busy = self._dismissed = False
-        threading.Thread(target=self._loop, name="faltung", daemon=True).start()
-
-    def start_batch(self, batch: _Batch) -> None:
-        self._batch, self.busy = batch, True
-        self._go.release()
-
-    def wait(self) -> None:
-        """Wait until it is done; returns at once, or a little late, if that was waited for before."""
-        while self.busy and not self._done.acquire(timeout=0.1):
-            pass
-
-    def dismiss(self) -> None:
-        """End the thread: an interrupt may have left its locks in any state."""
-        self._dismissed = True
-        if self._go.locked():
-            self._go.release()
-
-    def _loop(self) -> None:
-        while not self._dismissed:
-            self._go.acquire()
-            if self._batch is not None:
-                self._batch.work()
-                self._batch, self.busy = None, False
-                if self._done.locked():
-                    self._done.release()
+    def _unused(self) -> int:
+        """Take the remaining tickets back, and say how many were never used."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._tickets.pop()
+                self._taken_back += 1
+        return self._taken_back
 
 
 class _Pool:
-    """Idle workers; more are made when a call finds none, up to the CPUs of the machine."""
+    """Daemon threads that wait for batches on one queue, as many as were ever asked for, up to the machine's CPUs."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
+        self._calls: SimpleQueue[_Batch] = SimpleQueue()
         self._lock = threading.Lock()
-        self._idle: list[_Worker] = []
         self._made = 0
         self._limit = max(os.cpu_count() or 1, default_threads())
 
-    def take(self, count: int) -> list[_Worker]:
+    def call(self, batch: _Batch, helpers: int) -> None:
         with self._lock:
-            taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
-            while len(taken) < count and self._made < self._limit:
+            while self._made < min(helpers, self._limit):
                 try:
-                    taken.append(_Worker())
+                    threading.Thread(target=_serve, args=(self._calls,), name="faltung", daemon=True).start()
                 except RuntimeError:  # the interpreter is shutting down, or the system has no more threads
                     break
                 self._made += 1
-            return taken
+        for _ in range(helpers):
+            self._calls.put(batch)
 
-    def dismiss(self, workers: list[_Worker]) -> None:
-        with self._lock:
-            self._made -= len(workers)
-        for worker in workers:
-            worker.dismiss()
 
-    def give(self, workers: list[_Worker]) -> None:
-        with self._lock:
-            self._idle.extend(workers)
+def _serve(calls: SimpleQueue[_Batch]) -> None:
+    while True:
+        calls.get().help()
 
 
 _pool = _Pool()
