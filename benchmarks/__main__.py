@@ -1,4 +1,4 @@
-"""`python -m benchmarks arrays|small|first-call|all [--quick] [--json FILE] [--threads N]`."""
+"""`python -m benchmarks promised|drawn|arrays|small|first-call|all [--quick] [--json FILE] [--threads N]`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from benchmarks import arrays, first_call, report, small
 
 SUITES = {"arrays": arrays.run, "small": small.run, "first-call": first_call.run}
+PARTS = {"promised": arrays.run_promised, "drawn": arrays.run_drawn}  # of the suite "arrays"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suite", choices=[*SUITES, "all"])
+    parser.add_argument("suite", choices=[*SUITES, *PARTS, "all"])
     parser.add_argument("--quick", action="store_true", help="a smoke test of a few seconds: its figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to this file as well")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of faltung and of every peer (1)")
@@ -23,7 +24,7 @@ def main() -> int:
     machine = report.machine(options.threads)
     print(report.machine_text(machine), flush=True)
     names = list(SUITES) if options.suite == "all" else [options.suite]
-    outcomes = {name: SUITES[name](options.threads, options.quick) for name in names}
+    outcomes = {name: (SUITES | PARTS)[name](options.threads, options.quick) for name in names}
     for name, outcome in outcomes.items():
         print(report.outcome_text(name, outcome, options.quick), flush=True)
     if options.json:
