@@ -34,33 +34,84 @@ def pick(chosen: AxisMap, order: np.ndarray) -> AxisMap:
     return AxisMap(chosen.index[order], *(None if part is None else part[order] for part in parts))
 
 
-@np.errstate(invalid="ignore", over="ignore")
 def extended(source: np.ndarray, maps: Sequence[AxisMap]) -> np.ndarray:
     """Give the extended array at the mapped coordinates, axis by axis, with NumPy.
 
     Odd rules compute in the source's dtype, which the caller has made wide enough.
     """
-    result = source
-    for axis, chosen in enumerate(maps):
-        shape = [-1 if i == axis else 1 for i in range(source.ndim)]
-        outside = chosen.index < 0
-        if source.shape[axis] == 0:
-            sizes = list(result.shape)
-            sizes[axis] = len(chosen.index)
-            taken = np.zeros(sizes, source.dtype)
-        else:
-            taken = result.take(np.where(outside, 0, chosen.index), axis=axis)
-            if chosen.sign is not None and chosen.first is not None and chosen.last is not None:
-                taken = chosen.sign.reshape(shape).astype(source.dtype) * taken
-                for edge, factor in ((0, chosen.first), (-1, chosen.last)):
-                    reached = (factor != 0).reshape(shape)
-                    term = factor.reshape(shape).astype(source.dtype) * result.take([edge], axis=axis)
-                    # An edge that does not count must not count as 0 · Inf either.
-                    taken = np.where(reached, taken + term, taken)
-        if chosen.fill is not None and outside.any():
-            taken = np.where(outside.reshape(shape), chosen.fill.reshape(shape).astype(source.dtype), taken)
-        result = taken
-    return result
+    return _extend(source, [_line(chosen, source.dtype) for chosen in maps])
+
+
+class _Line(NamedTuple):
+    """How an axis is extended: the longest run of plain samples, and what must be worked out for the others."""
+
+    size: int
+    first: int
+    run: int
+    start: int
+    others: np.ndarray
+    places: np.ndarray
+    odd: np.ndarray
+    sign: np.ndarray
+    edges: tuple[tuple[int, np.ndarray, np.ndarray], ...]
+    outside: np.ndarray
+    fill: np.ndarray
+
+
+def _line(chosen: AxisMap, dtype: np.dtype) -> _Line:
+    nothing = np.zeros(0, np.int64)
+    odd = np.zeros(len(chosen.index), bool)
+    if chosen.sign is not None and chosen.first is not None and chosen.last is not None:
+        odd = (chosen.index >= 0) & ((chosen.sign < 0) | (chosen.first != 0) | (chosen.last != 0))
+    first, run = _contiguous(np.where(odd, -1, chosen.index))
+    others = np.r_[0:first, first + run : len(chosen.index)]
+    at = np.flatnonzero(odd[others])
+    rest, edges, sign = pick(chosen, others), [], nothing
+    if len(at) and rest.sign is not None and rest.first is not None and rest.last is not None:
+        sign = rest.sign[at].astype(dtype)
+        for edge, factor in ((0, rest.first[at]), (-1, rest.last[at])):
+            # An edge that does not count must not count as 0 · Inf either.
+            counts = np.flatnonzero(factor)
+            edges.append((edge, counts, factor[counts].astype(dtype)))
+    outside = np.flatnonzero(rest.index < 0)
+    fill = nothing if rest.fill is None else rest.fill[outside].astype(dtype)
+    start = int(chosen.index[first]) if run else 0
+    places = np.maximum(rest.index, 0)
+    return _Line(len(chosen.index), first, run, start, others, places, at, sign, tuple(edges), outside, fill)
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def _extend(source: np.ndarray, plan: Sequence[_Line]) -> np.ndarray:
+    for axis, line in enumerate(plan):
+        if line.run == line.size == source.shape[axis]:
+            continue
+        sizes = list(source.shape)
+        sizes[axis] = line.size
+        result = np.empty(sizes, source.dtype)
+        lines, taken = np.moveaxis(source, axis, 0), np.moveaxis(result, axis, 0)
+        taken[line.first : line.first + line.run] = lines[line.start : line.start + line.run]
+        if line.run == 0:
+            taken[...] = _others(lines, line)
+        elif len(line.others):
+            taken[line.others] = _others(lines, line)
+        source = result
+    return source
+
+
+def _others(lines: np.ndarray, line: _Line) -> np.ndarray:
+    """Work out the lines of an axis that are no plain copy."""
+    shape = (-1,) + (1,) * (lines.ndim - 1)
+    values: np.ndarray = np.zeros((len(line.places), *lines.shape[1:]), lines.dtype)
+    if len(lines):
+        values = lines[line.places]
+    if len(line.odd):
+        total = line.sign.reshape(shape) * values[line.odd]
+        for edge, counts, factor in line.edges:
+            total[counts] += factor.reshape(shape) * lines[edge]
+        values[line.odd] = total
+    if len(line.fill):
+        values[line.outside] = line.fill.reshape(shape)
+    return values
 
 
 class Gather(NamedTuple):
@@ -89,7 +140,7 @@ def prepare(
     """
     constant, itemsize = _one_constant(maps), dtype.itemsize
     if constant is None or not kernels.available():
-        return _prepare_numpy(maps, shape, inner, pitch)
+        return _prepare_numpy(maps, shape, dtype, inner, pitch)
     rows = np.zeros(1, np.int64)
     inside = np.ones(1, bool)
     for chosen, stride in zip(maps[:-1], strides[:-1], strict=True):
@@ -124,14 +175,14 @@ def _prepare_compiled(
     return Gather(run_copy, copy, address, (parameters, rows, low, high, fill))
 
 
-def _prepare_numpy(maps: Sequence[AxisMap], shape: Sequence[int], inner: int, pitch: int) -> Gather:
+def _prepare_numpy(maps: Sequence[AxisMap], shape: Sequence[int], dtype: np.dtype, inner: int, pitch: int) -> Gather:
     import ctypes
 
     pixels = (*shape[:-1], shape[-1] // inner, inner)
-    every = AxisMap(np.arange(inner, dtype=np.int64), None, None, None, None)
+    plan = [_line(chosen, dtype) for chosen in maps]
 
     def run(source: np.ndarray, source_address: int, scratch: int) -> None:
-        box = extended(source.reshape(pixels), [*maps, every])
+        box = _extend(source.reshape(pixels), plan)
         rows = box.reshape(-1, box.shape[-2] * inner)
         width = rows.shape[1] * rows.itemsize
         raw = (ctypes.c_uint8 * (pitch * len(rows))).from_address(scratch)
