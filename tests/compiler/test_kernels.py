@@ -251,3 +251,16 @@ def test_an_unknown_instruction_set_is_a_clear_error() -> None:
     assert done.returncode == 1
     assert "CompileError: FALTUNG_ISA=mmx was asked for, but this CPU runs " in done.stderr
     assert done.stderr.rstrip().endswith("choose one of these")
+
+
+def test_a_missing_llvmlite_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FALTUNG_JIT", raising=False)
+    monkeypatch.setattr(kernels, "find_spec", lambda _: None)
+    with pytest.warns(RuntimeWarning, match="llvmlite is not installed.*pip install llvmlite"):
+        assert not kernels.available.__wrapped__()
+    assert kernels.available() is kernels.available()
+
+
+def test_kernels_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FALTUNG_JIT", "0")
+    assert not kernels.available.__wrapped__()

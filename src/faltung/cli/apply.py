@@ -14,6 +14,7 @@ from faltung.cli.progress import track
 from faltung.cli.select import filtered_axes
 from faltung.errors import DtypeError, GeometryError, ProblemError
 from faltung.files import Picture, check, open_picture, write_blocks
+from faltung.files.reading import understood
 from faltung.filters import Filter, custom, parse
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def apply_job(job: Job, say: Callable[[str], object]) -> None:
         if job.explain:
             say(plan.explain())
         blocks = (
-            convolution(picture.array[index], dtype=dtype, threads=job.threads)
+            convolution(_block(job.source, picture, index), dtype=dtype, threads=job.threads)
             for index in track(block_indices(picture, convolution.axes or ()))
         )
         write_blocks(job.target, blocks, shape, output, picture.axes, like=picture, force=job.force)
@@ -111,9 +112,16 @@ def wanted_dtype(job: Job, picture: Picture) -> str | np.dtype[Any] | None:
         return "input"
     try:
         return np.dtype(job.dtype)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy raises all three on text that names no dtype
         message = f"--dtype {job.dtype!r} is no dtype; write input, uint8, uint16, int32, float32 or float64"
         raise DtypeError(message) from None
+
+
+def _block(source: Path, picture: Picture, index: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+    # A damaged page only shows here, when it is decoded.
+    with understood(source):
+        block: np.ndarray[Any, Any] = picture.array[index]
+        return block
 
 
 def _boundary(text: str | None) -> Any:

@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import os
 import threading
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,8 +44,14 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def available() -> bool:
-    """Say whether kernels are compiled: llvmlite is installed and FALTUNG_JIT is not 0."""
-    return os.environ.get("FALTUNG_JIT") != "0" and find_spec("llvmlite") is not None
+    """Say whether kernels are compiled: llvmlite is installed (warns once if not) and FALTUNG_JIT is not 0."""
+    if os.environ.get("FALTUNG_JIT") == "0":
+        return False
+    if find_spec("llvmlite") is None:
+        text = "llvmlite is not installed: faltung computes with NumPy, tens of times slower; pip install llvmlite"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return False
+    return True
 
 
 def get(nest: Nest) -> Callable[..., None]:

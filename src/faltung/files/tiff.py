@@ -97,8 +97,9 @@ class Pages:
 
     def __getitem__(self, index: Any) -> Array:
         index = index if isinstance(index, tuple) else (index,)
-        if index == (...,):
-            index = ()
+        if ... in index:
+            before, after = index[: index.index(...)], index[index.index(...) + 1 :]
+            index = before + (slice(None),) * (self.ndim - len(before) - len(after)) + after
         split = len(self.leading)
         numbers = np.arange(math.prod(self.leading)).reshape(self.leading)[index[:split]]
         shape = (*numbers.shape, *self.page)

@@ -44,7 +44,9 @@ def gaussian(sigma: float | Sequence[float], ndim: int = 2, truncate: float = 4.
     if not _finite(truncate) or truncate <= 0:
         msg = f"gaussian: truncate is {truncate!r}; give a number of sigmas above 0, such as 4"
         raise ProblemError(msg)
-    radii = [math.floor(truncate * s + 0.5) for s in sigmas]
+    reach = [float(truncate) * float(s) for s in sigmas]
+    # Clipped, since a product that overflows has no floor; far beyond what is sampled anyway.
+    radii = [math.floor(min(r, MAX_TAPS) + 0.5) for r in reach]
     _bounded("gaussian", [2 * r + 1 for r in radii])
     kernel = _outer([_sampled_gaussian(float(s), r) for s, r in zip(sigmas, radii, strict=True)])
     formula = "k[i] = exp(-Σ i²/(2·sigma²)) / sum"
@@ -200,7 +202,10 @@ def _outer(factors: Sequence[Array]) -> Array:
 
 
 def _finite(value: object) -> bool:
-    return _is(value, Real) and math.isfinite(cast("float", value))
+    try:
+        return _is(value, Real) and math.isfinite(cast("float", value))
+    except OverflowError:  # a whole number beyond the range of float
+        return False
 
 
 def _whole(value: object) -> bool:
