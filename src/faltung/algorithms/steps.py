@@ -162,8 +162,12 @@ class Binder:
         start = (box[-1][0] - lane.low) * self.lane_bytes
         strides = (*self.strides[:-1], self.lane_bytes)
         frame = tap_loops.Frame(strides, (0,) * len(box), taps, start)
-        found = tap_loops.calls(self.plan, self._types(box), box, frame, self.out_strides, self.out_origin)
-        return Step(None, 0, tuple(found))
+        return Step(None, 0, self._calls(box, frame))
+
+    def _calls(self, box: Box, frame: Frame) -> tuple[Call, ...]:
+        width = (box[-1][1] - box[-1][0]) * self.plan.inner
+        work = tap_loops.Work(self.plan, self._types(box), box, frame, self.out_strides, self.out_origin, width)
+        return tuple(tap_loops.calls(work))
 
     def _gathered(self, box: Box) -> list[Step]:
         plan = self.plan
@@ -187,8 +191,7 @@ class Binder:
         total = pitch * int(np.prod(sizes, dtype=np.int64))
         if slack:
             return [self._short(box, frame, copy, total)]
-        found = tap_loops.calls(plan, self._types(box), box, frame, self.out_strides, self.out_origin)
-        return [Step(copy, total, tuple(found))]
+        return [Step(copy, total, self._calls(box, frame))]
 
     def _deinterleaved(self, extent: int, outputs: int) -> tuple[np.ndarray | None, np.ndarray]:
         """Order a strided lane's coordinates phase by phase, so that outputs read neighbours; and the taps' offsets."""
@@ -208,7 +211,8 @@ class Binder:
         strides = c_strides(sizes, self.types.store.bytes)
         wide: Box = (*box[:-1], (box[-1][0], box[-1][0] + -(-self.registers // self.plan.inner)))
         origin = [start for start, _ in box]
-        found = tap_loops.calls(self.plan, self.types, wide, frame, strides, origin, self.registers)
+        work = tap_loops.Work(self.plan, self.types, wide, frame, strides, origin, self.registers)
+        found = tap_loops.calls(work)
         first = self.plan.inner
         where = tuple(slice(a - o, b - o) for (a, b), o in zip(box[:-1], self.out_origin, strict=False))
         lanes = slice((box[-1][0] - self.out_origin[-1]) * first, (box[-1][1] - self.out_origin[-1]) * first)

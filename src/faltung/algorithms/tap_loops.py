@@ -82,21 +82,26 @@ class Frame(NamedTuple):
     lane_start: int
 
 
-def calls(
-    plan: Layout,
-    types: Types,
-    box: Box,
-    frame: Frame,
-    out_strides: Sequence[int],
-    out_origin: Sequence[int],
-    width: int = 0,
-) -> list[Call]:
-    """Cut a box into calls; its `width` in elements (default: pixels times `inner`) fills at least one register."""
-    width = width or (box[-1][1] - box[-1][0]) * plan.inner
+class Work(NamedTuple):
+    """A box to compute: its input's frame, its output's strides and the output coordinate at offset 0."""
+
+    plan: Layout
+    types: Types
+    box: Box
+    frame: Frame
+    out_strides: Sequence[int]
+    out_origin: Sequence[int]
+    width: int
+    """Lanes of the box in elements, or of one whole register where the box is narrower."""
+
+
+def calls(work: Work) -> list[Call]:
+    """Cut a box into calls; its lanes fill at least one register."""
+    plan, types, frame, width = work.plan, work.types, work.frame, work.width
     if plan.row is None:
-        return _folded_calls(plan, types, box, frame, out_strides, out_origin, width)
+        return _folded_calls(work)
     row = plan.axes[plan.row]
-    start, stop = box[plan.row]
+    start, stop = work.box[plan.row]
     outer, row_taps, lane_taps = kernel_shape(plan)
     tile = (
         isas.host().rows if stop - start >= isas.host().rows else 1,
@@ -113,22 +118,15 @@ def calls(
     taps = _tap_table(plan, frame, with_row=not shared, with_lane=in_table)
     values = {
         "height": stop - start, "width": width,
-        "in_row": frame.strides[plan.row] * row.stride, "out_row": out_strides[plan.row],
+        "in_row": frame.strides[plan.row] * row.stride, "out_row": work.out_strides[plan.row],
         "step": step, "tap_rows": form.rows, "tap_columns": columns, "last_columns": columns,
     }  # fmt: skip
-    return [_call(plan, types, tile, form, box, frame, out_strides, out_origin, taps, values)]
+    return [_call(work, tile, form, taps, values)]
 
 
-def _folded_calls(
-    plan: Layout,
-    types: Types,
-    box: Box,
-    frame: Frame,
-    out_strides: Sequence[int],
-    out_origin: Sequence[int],
-    width: int,
-) -> list[Call]:
+def _folded_calls(work: Work) -> list[Call]:
     """Lay a line out as rows of `fold` lanes, so that taps j and j + fold share their loads."""
+    plan, types, frame, width = work.plan, work.types, work.frame, work.width
     rows, wide = isas.host().fold
     wide = vectors(types, width, wide)
     while wide > 1 and width < rows * wide * lanes(types):
@@ -152,36 +150,35 @@ def _folded_calls(
         "in_row": fold * types.load.bytes, "out_row": fold * types.store.bytes,
         "step": step, "tap_rows": form.rows, "tap_columns": form.columns, "last_columns": last,
     }  # fmt: skip
-    result = [_call(plan, types, tile, form, box, frame, out_strides, out_origin, taps, values)]
+    result = [_call(work, tile, form, taps, values)]
     if height * fold < width:
         # The rest is the last tile moved back to end at the edge.
         values = {**values, "height": tile[0]}
         back = width - tile[0] * fold
-        result.append(_call(plan, types, tile, form, box, frame, out_strides, out_origin, taps, values, back))
+        result.append(_call(work, tile, form, taps, values, back))
     return result
 
 
 def _call(
-    plan: Layout, types: Types, tile: tuple[int, int], form: Form, box: Box, frame: Frame, out_strides: Sequence[int],
-    out_origin: Sequence[int], taps: np.ndarray, values: dict[str, int], lane_shift: int = 0,
-) -> Call:  # fmt: skip
-    positions, source, target = _positions(plan, box, frame, out_strides, out_origin)
+    work: Work, tile: tuple[int, int], form: Form, taps: np.ndarray, values: dict[str, int], lane_shift: int = 0
+) -> Call:
+    positions, source, target = _positions(work)
     block = {
         **values, "positions": len(positions), "position_table": positions.ctypes.data,
         "taps": len(taps), "tap_table": taps.ctypes.data,
     }  # fmt: skip
     parameters = np.array([block[name] for name in FIELDS], np.int64)
     return Call(
-        _kernel(types, tile, form, values["last_columns"] != form.columns),
+        _kernel(work.types, tile, form, ragged=values["last_columns"] != form.columns),
         parameters.ctypes.data,
         form,
-        source + lane_shift * types.load.bytes,
-        target + lane_shift * types.store.bytes,
+        source + lane_shift * work.types.load.bytes,
+        target + lane_shift * work.types.store.bytes,
         (parameters, positions, taps),
     )
 
 
-def _kernel(types: Types, tile: tuple[int, int], form: Form, ragged: bool) -> Callable[..., None]:
+def _kernel(types: Types, tile: tuple[int, int], form: Form, *, ragged: bool) -> Callable[..., None]:
     rows, vectors = tile
     tap_rows = form.rows if form.rows < rows or form.rows == 1 else None
     tap_columns = form.columns if form.columns <= UNROLL_COLUMNS else None
@@ -215,17 +212,16 @@ def _tap_table(plan: Layout, frame: Frame, *, with_row: bool, with_lane: bool) -
     return offsets.astype(np.int64)
 
 
-def _positions(
-    plan: Layout, box: Box, frame: Frame, out_strides: Sequence[int], out_origin: Sequence[int]
-) -> tuple[np.ndarray, int, int]:
+def _positions(work: Work) -> tuple[np.ndarray, int, int]:
     """List (input, output) offsets of the outer axes' positions, and the offsets of the box's first output."""
+    plan, box, frame, out_strides = work.plan, work.box, work.frame, work.out_strides
     table: np.ndarray = np.zeros((1, 2), np.int64)
     source = target = 0
     for i, (axis, (start, stop)) in enumerate(zip(plan.axes, box, strict=True)):
         lane = i == len(box) - 1
         first = 0 if lane else (axis.stride * start - axis.low - frame.origin[i]) * frame.strides[i]
         source += first
-        target += (start - out_origin[i]) * out_strides[i]
+        target += (start - work.out_origin[i]) * out_strides[i]
         if i in plan.outer:
             steps = np.arange(stop - start)[:, None] * [axis.stride * frame.strides[i], out_strides[i]]
             table = (table[:, None, :] + steps[None, :, :]).reshape(-1, 2)
