@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from faltung.compiler.elements import Element
     from faltung.runtime.regions import Box
 
-# Below this many tap columns a loop over them costs more than it saves.
-UNROLL_COLUMNS = 5
+# Kernels with so few taps for each plane take a narrow tile.
 SMALL_PLANE = 9
 
 
@@ -181,8 +180,9 @@ def _call(
 def _kernel(types: Types, tile: tuple[int, int], form: Form, *, ragged: bool) -> Callable[..., None]:
     rows, vectors = tile
     tap_rows = form.rows if form.rows < rows or form.rows == 1 else None
-    tap_columns = form.columns if form.columns <= UNROLL_COLUMNS else None
-    if tap_columns and form.rows <= UNROLL_COLUMNS:
+    unroll = isas.host().unroll
+    tap_columns = form.columns if form.columns <= unroll else None
+    if tap_columns and form.rows <= unroll:
         tap_rows = form.rows
     return kernels.get(
         TapNest(types.load, types.accumulate, types.store, rows, vectors, tap_rows, tap_columns, ragged, types.stream)
