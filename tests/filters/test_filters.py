@@ -16,6 +16,7 @@ from scipy import ndimage
 import faltung as ft
 from faltung import filters
 from faltung.errors import FileError, GeometryError, ProblemError
+from faltung.files import write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +98,12 @@ def test_sobel_and_laplacian_equal_scipy() -> None:
     for axis in (0, 1):
         np.testing.assert_array_equal(ft.correlate(x, filters.sobel(axis)), ndimage.sobel(x, axis))
     np.testing.assert_array_equal(ft.correlate(x, filters.laplacian()), ndimage.laplace(x))
+
+
+def test_filters_make_a_bank() -> None:
+    x = np.random.default_rng(0).integers(-999, 999, (20, 30))
+    found = ft.correlate(x, [filters.sobel(0), filters.sobel(1)])
+    np.testing.assert_array_equal(found, [ndimage.sobel(x, 0), ndimage.sobel(x, 1)])
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 4])
@@ -192,14 +199,12 @@ def test_custom_refusals(tmp_path: Path) -> None:
     np.save(tmp_path / "three.npy", np.ones((3, 3, 3)))
     with pytest.raises(GeometryError, match="the kernel has 3 axes, but 2 axes are filtered; name 3 axes, or give a"):
         filters.parse(f"custom:file={tmp_path / 'three.npy'}")
-    with pytest.raises(FileError, match="absent.npy: no such file"):
+    with pytest.raises(FileError, match=r"absent\.npy: no such file"):
         filters.custom(tmp_path / "absent.npy")
     np.save(tmp_path / "objects.npy", np.array([None]))
     with pytest.raises(FileError, match="holds Python objects, which are never unpickled; save a numeric array"):
         filters.custom(tmp_path / "objects.npy")
-    ft_picture = tmp_path / "kernel.tif"
-    from faltung.files import write
-
-    write(ft_picture, np.ones((3, 3), np.uint8))
+    picture = tmp_path / "kernel.tif"
+    write(picture, np.ones((3, 3), np.uint8))
     with pytest.raises(FileError, match="a kernel is read from an NPY file, and this is TIFF"):
-        filters.custom(ft_picture)
+        filters.custom(picture)

@@ -74,7 +74,6 @@ class Picture:
             FileError: the letters are not one per axis, not lower-case letters, or not distinct.
 
         >>> import numpy as np
-        >>> import numpy as np
         >>> Picture(np.zeros((5, 4, 3)), None, "npy").with_layout("tyx").axes
         'tyx'
         """

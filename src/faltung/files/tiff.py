@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -31,15 +31,13 @@ def open_tiff(path: Path, number: int | None, max_bytes: int) -> Picture:
     """Open one series of a TIFF file; its pages are read when the array is indexed."""
     import tifffile
 
-    with _no_warnings(path):
-        # Files that an OME header names beside this one are not opened: the user named one file.
-        file = tifffile.TiffFile(path, _multifile=False)
-        try:
+    with ExitStack() as stack:
+        with _no_warnings(path):
+            # Files that an OME header names beside this one are not opened: the user named one file.
+            file = stack.enter_context(tifffile.TiffFile(path, _multifile=False))
             series = _choose(path, file.series, number)
             array = _stored(path, file, series, number or 0, max_bytes)
-        except BaseException:
-            file.close()
-            raise
+        stack.pop_all()
     axes = _letters(series.axes)
     return Picture(array, axes, "tiff", series.kind, "" if axes else series.axes, file.close)
 

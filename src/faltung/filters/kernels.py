@@ -181,8 +181,10 @@ def custom(file: str | Path, ndim: int | None = None) -> Filter:
 
 def _sampled_gaussian(sigma: float, radius: int) -> Array:
     offsets = np.arange(-radius, radius + 1, dtype=np.float64)
-    # sigma may be so small that its square underflows; the ratio does not.
-    taps = np.exp(-0.5 * (offsets / sigma) ** 2) if radius else np.ones(1)
+    # sigma may be so small that its square underflows, and dividing by 0 gives NaN; a ratio at worst overflows to
+    # infinity, whose tap is 0.
+    with np.errstate(over="ignore"):
+        taps = np.exp(-0.5 * (offsets / sigma) ** 2) if radius else np.ones(1)
     normalised: Array = taps / taps.sum()
     return normalised
 
