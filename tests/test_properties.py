@@ -153,3 +153,14 @@ def test_full_convolution_with_zeros_commutes(case: Case) -> None:
     one = ft.convolve(case.x, kernel, mode="full", boundary="zero")
     other = ft.convolve(kernel, case.x, mode="full", boundary="zero")
     np.testing.assert_array_equal(one, other)
+
+
+@settings(max_examples=200)
+@given(problems(max_rank=3, kernel_dtypes=("f4", "f8", "c8"), dtypes=("f2", "f4", "f8", "c8", "u1")))
+def test_no_error_exceeds_the_plans_bound(case: Case) -> None:
+    convolution = ft.Convolution(case.kernel, flip=case.name == "convolve", **case.kwargs)
+    plan, want = convolution.plan(case.x.shape, case.x.dtype), case.definition()
+    values = [rule.value for sides in plan.problem.boundary for rule in sides]
+    largest = max([abs(complex(v)) for v in values] + [float(np.abs(case.x.astype(complex)).max(initial=0))])
+    tiny = case.kernel.size * float(np.finfo(plan.problem.dtypes.output).smallest_subnormal) * 4
+    assert (np.abs(plan(case.x).astype(want.dtype) - want) <= plan.error_bound * largest + tiny).all()

@@ -133,10 +133,8 @@ class Convolution:
         """
         shape = _shape(shape)
         axes, axis_geometry = self._geometry(shape)
-        sizes = list(shape)
-        for axis, one in zip(axes, axis_geometry, strict=True):
-            sizes[axis] = one.out
-        return tuple(sizes) if self.filters is None else (self.filters, *sizes)
+        sizes = geometry.output_shape(shape, axes, axis_geometry)
+        return sizes if self.filters is None else (self.filters, *sizes)
 
     @property
     def formula(self) -> str:

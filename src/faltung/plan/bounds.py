@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Rounding of `taps` chained multiply-adds, as multiples of max|x| (the largest norm of a bank's kernels)."""
+    """Rounding of `taps` chained multiply-adds, as multiples of max|x| (the largest norm of a bank's kernels).
+
+    max|x| counts boundary constants too. Odd rules extrapolate up to `growth` times that, in five roundings for each
+    of `odd_axes`.
+    """
 
     dtypes: Dtypes
     taps: int
     norm1: float
     norm2: float
+    growth: int = 1
+    odd_axes: int = 0
 
     @property
     def _unit(self) -> float:
@@ -27,16 +33,18 @@ class Bounds:
 
     @property
     def error(self) -> float:
-        """The guaranteed bound; without fused multiply-adds a product rounds too, hence one more than the taps."""
+        """The guaranteed bound, of the modulus where numbers are complex."""
         if self._unit == 0:
             return 0.0
-        # Converting input and kernel to the accumulator may round each once; complex sums have twice the terms.
-        terms = (2 if self.dtypes.accumulate.kind == "c" else 1) * self.taps + 3
+        # Converting input and kernel to the accumulator may round each once, and without fused multiply-adds a
+        # product rounds too; complex sums have twice the terms in each of two parts.
+        parts = 2 if self.dtypes.accumulate.kind == "c" else 1
+        terms = parts * self.taps + 3 + 5 * self.odd_axes
         gamma = terms * self._unit / (1 - terms * self._unit)
         out = 0.0
         if self.dtypes.output.kind in "fc" and self.dtypes.output.itemsize < self.dtypes.accumulate.itemsize:
             out = float(np.finfo(self.dtypes.output).eps) / 2 * (1 + gamma)
-        return (gamma + out) * float(self.norm1)
+        return (gamma * math.sqrt(parts) + out) * float(self.norm1) * self.growth
 
     @property
     def expected(self) -> float:

@@ -71,16 +71,16 @@ class Plan:
         problem: Problem,
         planes: Sequence[Plane],
         store: np.dtype,
-        growth: int,
         bounds: Bounds,
         formula: str,
     ) -> None:
         self.problem, self.planes, self.bounds, self.formula = problem, tuple(planes), bounds, formula
-        self._store, self._growth = store, growth
+        self._store = store
         constants = [rule.value for sides in problem.boundary for rule in sides if rule.name == "constant"]
         self._largest_constant = max((abs(int(value.real)) for value in constants), default=0)
         self._scans = problem.dtypes.accumulate.kind == "i" and (
-            self._largest_constant > 0 or not rules.check_overflow(problem.dtypes, int(bounds.norm1) * growth, None)
+            self._largest_constant > 0
+            or not rules.check_overflow(problem.dtypes, int(bounds.norm1) * bounds.growth, None)
         )
         method = planes[0].method
         self._plain = (
@@ -134,10 +134,11 @@ class Plan:
 
     @property
     def error_bound(self) -> float:
-        """Bound the error of any output, as a multiple of max|x|: γ_K · ‖kernel‖₁, plus the rounding of the output.
+        """Bound the error of any output, as a multiple of max|x| (boundary constants count): γ_n · ‖kernel‖₁ · growth.
 
-        K counts the taps, γ_K = K·u / (1 - K·u), u is the accumulator's unit roundoff (Higham 2002, section 3.1).
-        Integers that do not round have the bound 0.
+        n is the number of taps and three more roundings, γ_n = n·u / (1 - n·u), u is the accumulator's unit roundoff
+        (Higham 2002, section 3.1); complex sums have twice the taps, in two parts. growth is 1, or what odd boundary
+        rules extrapolate to. Rounding to a narrower output is added. Sums of integers are exact: 0.
         """
         return self.bounds.error
 
@@ -203,7 +204,7 @@ class Plan:
         """Scan integers, split complex numbers, and convert types that are not computed in themselves."""
         if self._scans and x.size:
             largest = max(abs(int(x.max())), abs(int(x.min())), self._largest_constant)
-            rules.check_overflow(self.problem.dtypes, int(self.bounds.norm1) * self._growth, largest)
+            rules.check_overflow(self.problem.dtypes, self._reach, largest)
         parts = _parts(x, len(self.planes))
         maps = self.planes[0].maps
         results = []

@@ -45,8 +45,9 @@ def plan(problem: Problem, kernels: Sequence[np.ndarray], norms: tuple[float, fl
         method = _method(component, _load_dtype(component))
         planes.append(Plane(method, method.weights(bank), len(bank), component.map_shape))
     taps = int(np.prod(problem.kernel_shape, dtype=np.int64))
-    bounds = Bounds(problem.dtypes, taps, *norms)
-    return Plan(problem, planes, store, _growth(problem), bounds, formula)
+    odd_axes = sum(any(rule.is_odd for rule in sides) for sides in problem.boundary)
+    bounds = Bounds(problem.dtypes, taps, *norms, _growth(problem), odd_axes)
+    return Plan(problem, planes, store, bounds, formula)
 
 
 def _method(problem: Problem, load: np.dtype) -> Method:
