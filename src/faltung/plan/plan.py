@@ -78,10 +78,10 @@ class Plan:
         self._store = store
         constants = [rule.value for sides in problem.boundary for rule in sides if rule.name == "constant"]
         self._largest_constant = max((abs(int(value.real)) for value in constants), default=0)
-        self._scans = problem.dtypes.accumulate.kind == "i" and (
-            self._largest_constant > 0
-            or not rules.check_overflow(problem.dtypes, int(bounds.norm1) * bounds.growth, None)
-        )
+        # Integers whose sums could overflow for some data are scanned on every call.
+        self._reach = int(bounds.norm1) * bounds.growth if problem.dtypes.accumulate.kind == "i" else 0
+        unsure = self._largest_constant > 0 or not rules.check_overflow(problem.dtypes, self._reach, None)
+        self._scans = unsure and problem.dtypes.accumulate.kind == "i"
         method = planes[0].method
         self._plain = (
             len(planes) == 1
