@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from faltung.errors import GeometryError
+from faltung.errors import GeometryError, PlanError
 from faltung.plan.plan import Plan, as_array
+from faltung.plan.planner import Wishes
 from faltung.plan.planner import plan as make_plan
 from faltung.problem import boundary as boundaries
 from faltung.problem import dtypes as rules
@@ -84,11 +85,7 @@ class Convolution:
         self.axes = (int(axes),) if isinstance(axes, (int, np.integer)) else None if axes is None else tuple(axes)
         default = "symmetric" if mode == "same" and padding is None else "zero"
         self._sides = boundaries.parse(boundary, self.kernels[0].ndim, default)
-        facts_ = [facts(k) for k in self.kernels]
-        self._norms = (
-            max(f.norm1 for f in facts_),
-            max(float(np.sqrt((np.abs(k.astype(complex)) ** 2).sum())) for k in self.kernels),
-        )
+        self._norm1 = max(facts(k).norm1 for k in self.kernels)
         self._plans: Kept[Any, Plan] = Kept(PLANS_KEPT)
 
     @property
@@ -103,25 +100,43 @@ class Convolution:
         dtype: DTypeLike | None = None,
         out: np.ndarray | None = None,
         threads: int | None = None,
+        algorithm: str | None = None,
+        tolerance: float | None = None,
+        max_memory: int | None = None,
     ) -> np.ndarray:
-        """Filter an array; see `correlate` for `dtype`, `out` and `threads`."""
+        """Filter an array; see `correlate` for the keywords."""
         array = x if type(x) is np.ndarray else as_array(x)
         if out is not None and dtype is None and isinstance(out, np.ndarray):
             dtype = out.dtype
         if threads is not None:
             _check_threads(threads)
-        plan = self._plans.get((array.shape, array.dtype, dtype))
-        return (plan or self.plan(array.shape, array.dtype, dtype)).run(array, out, threads)
+        plan = self._plans.get((array.shape, array.dtype, dtype, algorithm, tolerance, max_memory))
+        if plan is None:
+            plan = self.plan(
+                array.shape, array.dtype, dtype, algorithm=algorithm, tolerance=tolerance, max_memory=max_memory
+            )
+        return plan.run(array, out, threads)
 
     def plan(
-        self, shape: int | Sequence[int], dtype: DTypeLike = np.float32, out_dtype: DTypeLike | None = None
+        self,
+        shape: int | Sequence[int],
+        dtype: DTypeLike = np.float32,
+        out_dtype: DTypeLike | None = None,
+        *,
+        algorithm: str | None = None,
+        tolerance: float | None = None,
+        max_memory: int | None = None,
     ) -> Plan:
-        """Plan the work for arrays of a shape and dtype; plans are kept for the next call."""
+        """Plan the work for arrays of a shape and dtype; plans are kept for the next call.
+
+        The keywords are those of `correlate`. Raises PlanError where no algorithm may do it.
+        """
         shape = _shape(shape)
-        key = (shape, np.dtype(dtype), out_dtype)
+        key = (shape, np.dtype(dtype), out_dtype, algorithm, tolerance, max_memory)
         plan = self._plans.get(key)
         if plan is None:
-            plan = make_plan(*self._problem(shape, np.dtype(dtype), out_dtype), self._norms, self.formula)
+            problem, kernels = self._problem(shape, np.dtype(dtype), out_dtype)
+            plan = make_plan(problem, kernels, self._norm1, self.formula, _wishes(algorithm, tolerance, max_memory))
             self._plans.keep(key, plan)
         return plan
 
@@ -210,7 +225,10 @@ def correlate(
     anchor: PerAxis | None = None,
     dtype: DTypeLike | None = None,
     out: np.ndarray | None = None,
+    tolerance: float | None = None,
+    algorithm: str | None = None,
     threads: int | None = None,
+    max_memory: int | None = None,
 ) -> np.ndarray:
     """Correlate an array with a kernel: ``y[j] = Σ x[stride·j + dilation·l] conj(k[l])``, l counted from the anchor.
 
@@ -225,7 +243,12 @@ def correlate(
         an integer kernel, wider ones float64 and int64. A narrower integer dtype saturates;
         floats round half to even.
     out : array to write to, of the result's shape; it may overlap `x`.
+    tolerance : the error allowed, as a multiple of ‖kernel‖₁ · max|x|
+        None allows exact methods, 1e-4 in float32 and 1e-13 in float64; naming one opens approximate methods.
+    algorithm : the method's name, or None for the fastest that is precise enough (`Plan.explain` lists them)
+        It never changes the answer by more than the bound that `Plan.error_bound` states.
     threads : how many threads; None takes all CPUs of this process.
+    max_memory : bytes of scratch that each thread may take; None sets no limit.
 
     Returns
     -------
@@ -237,6 +260,8 @@ def correlate(
     ------
     GeometryError, BoundaryError, DtypeError
         For shapes, rules and dtypes that have no meaning, and for integer overflow that cannot be excluded.
+    PlanError
+        When no algorithm serves the problem within the tolerance and memory given, or not the one that was named.
 
     Examples
     --------
@@ -245,7 +270,9 @@ def correlate(
     array([-1, -3, -6, -4])
     """
     options = (mode, padding, boundary, stride, dilation, axes, anchor)
-    return _convolution(kernel, False, options)(x, dtype=dtype, out=out, threads=threads)
+    return _convolution(kernel, False, options)(
+        x, dtype=dtype, out=out, threads=threads, algorithm=algorithm, tolerance=tolerance, max_memory=max_memory
+    )
 
 
 def convolve(
@@ -261,7 +288,10 @@ def convolve(
     anchor: PerAxis | None = None,
     dtype: DTypeLike | None = None,
     out: np.ndarray | None = None,
+    tolerance: float | None = None,
+    algorithm: str | None = None,
     threads: int | None = None,
+    max_memory: int | None = None,
 ) -> np.ndarray:
     """Convolve an array with a kernel: ``y[j] = Σ x[stride·j - dilation·l] k[l]``, l counted from the anchor.
 
@@ -274,7 +304,9 @@ def convolve(
     array([ 1,  3,  6, 12,  8])
     """
     options = (mode, padding, boundary, stride, dilation, axes, anchor)
-    return _convolution(kernel, True, options)(x, dtype=dtype, out=out, threads=threads)
+    return _convolution(kernel, True, options)(
+        x, dtype=dtype, out=out, threads=threads, algorithm=algorithm, tolerance=tolerance, max_memory=max_memory
+    )
 
 
 _kept: Kept[Any, Convolution] = Kept(CONVOLUTIONS_KEPT)
@@ -329,6 +361,15 @@ def _requested(dtype: DTypeLike | None) -> np.dtype | Literal["input"] | None:
 
 def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+
+
+def _wishes(algorithm: str | None, tolerance: Any, max_memory: Any) -> Wishes:
+    for name, value in (("tolerance", tolerance), ("max_memory", max_memory)):
+        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value < float("inf")):
+            msg = f"{name} must be a number of at least 0, or None for the default, not {value!r}"
+            raise PlanError(msg)
+    return Wishes(algorithm, tolerance, max_memory)
 
 
 def _check_threads(threads: Any) -> None:

@@ -6,6 +6,7 @@ then run through the same kernels, so that an output's bits never depend on wher
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,49 +14,85 @@ import numpy as np
 
 from faltung.algorithms import tap_loops
 from faltung.algorithms.layout import Layout, layout
-from faltung.algorithms.steps import Binder, Short, Step, c_strides
+from faltung.algorithms.steps import BLOCK_BYTES, Binder, Short, Step, c_strides
+from faltung.algorithms.task import Recipe, Rejection, gamma, unit_roundoff
 from faltung.compiler import isa as isas
+from faltung.compiler import kernels as compiled
 from faltung.compiler.elements import Element
+from faltung.runtime import machine, workspace
 from faltung.runtime import threads as pool
-from faltung.runtime import workspace
 from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from faltung.algorithms.tap_loops import Form
-    from faltung.problem.problem import Problem
+    from faltung.algorithms.task import Task
 
 # A thread is worth waking for about this many multiply-accumulates.
 MACS_PER_THREAD = 1 << 21
 BOUND_KEPT = 16
+# Nanoseconds that a byte read or written adds to the sums (measured: 3x3 to 7x7 on 2048²), and those of any call.
+BYTE, CALL = 0.02, 2000.0
+# What a multiply-add costs against one of floats: AVX-512 multiplies 32-bit integers in two steps, 64-bit in three.
+INTEGER_COST = {4: 1.6, 8: 3.0}
+UNSHARED_COST = 1.6
+
+
+def propose(task: Task) -> Recipe | Rejection:
+    """Offer the sum of taps, which serves every task where something is compiled."""
+    if not compiled.available():
+        return Rejection("direct", "nothing is compiled here (llvmlite is missing, or FALTUNG_JIT=0)")
+    problem, accumulate = task.problem, task.problem.dtypes.accumulate
+    taps = task.kernels[0].size
+    unit, norm1 = unit_roundoff(accumulate), max(float(facts.norm1) for facts in task.facts)
+    norm2 = max(float(np.sqrt((k.astype(float) ** 2).sum())) for k in task.kernels)
+    return Recipe(
+        algorithm="direct",
+        nanoseconds=_nanoseconds(task),
+        workspace=min(2 * BLOCK_BYTES, task.load.itemsize * 2 * math.prod(problem.shape) + 4096),
+        error=gamma(taps + (not isas.host().has_fma), unit) * norm1,
+        expected=unit * math.sqrt(taps / 2 + 1) * norm2,
+        arithmetic=("direct", isas.host().has_fma),
+        prepare=lambda: Direct(task),
+    )
+
+
+def _nanoseconds(task: Task) -> float:
+    problem, host = task.problem, machine.host()
+    accumulate, plan = problem.dtypes.accumulate, layout(task.problem)
+    macs_a_vector = host.vector_bytes // accumulate.itemsize
+    cost = 1.0 if accumulate.kind == "f" else INTEGER_COST[accumulate.itemsize]
+    if not plan.shared and plan.row is not None:
+        cost *= UNSHARED_COST
+    outputs = math.prod(problem.output_shape)
+    moved = math.prod(problem.shape) * task.load.itemsize + outputs * problem.dtypes.output.itemsize
+    return CALL + problem.macs * cost / (macs_a_vector * host.vector_ops) + BYTE * moved
 
 
 class Direct:
-    """The compiled direct method for one problem, bound to strides on first use and then reused."""
+    """The compiled direct method for one task, bound to strides on first use and then reused."""
 
-    def __init__(self, problem: Problem, load: np.dtype) -> None:
-        self.problem = problem
+    def __init__(self, task: Task) -> None:
+        problem = self.problem = task.problem
         self.layout: Layout = layout(problem)
         dtypes = problem.dtypes
-        self.load_dtype, self.out_dtype = load, dtypes.output
-        self.types = tap_loops.Types(Element.of(load), Element.of(dtypes.accumulate), Element.of(dtypes.output))
+        self.load_dtype, self.out_dtype = task.load, dtypes.output
+        self.types = tap_loops.Types(Element.of(task.load), Element.of(dtypes.accumulate), Element.of(dtypes.output))
+        # The kernels of the bank are packed once for every form in which a step asks for them.
+        self.weights = Weights([np.ascontiguousarray(k, dtypes.accumulate).ravel() for k in task.kernels])
         self.in_shape = self.layout.array_shape(out=False)
         self.out_shape = self.layout.array_shape(out=True)
         self._bound: Kept[tuple[object, ...], list[Step]] = Kept(BOUND_KEPT)
 
-    def weights(self, kernels: Sequence[np.ndarray]) -> Weights:
-        """Pack the kernels of a bank (or one kernel) for every form in which a step asks for them."""
-        return Weights([np.ascontiguousarray(k, self.problem.dtypes.accumulate).ravel() for k in kernels])
-
-    def run(self, source: np.ndarray, out: np.ndarray, weights: Weights, threads: int) -> None:
+    def run(self, source: np.ndarray, out: np.ndarray, threads: int) -> None:
         """Fill `out`, C-contiguous (filters, *out_shape), from the input.
 
         Strides of the source are free as long as a line is contiguous.
         """
         if out.size == 0:
             return
-        count = min(threads, 1 + self.problem.macs // MACS_PER_THREAD)
+        count, weights = min(threads, 1 + self.problem.macs // MACS_PER_THREAD), self.weights
         source_address = source.__array_interface__["data"][0]
         out_address = out.__array_interface__["data"][0]
         steps = self._steps(source.strides, count, len(weights.kernels), out_address % workspace.ALIGNMENT)
@@ -63,12 +100,12 @@ class Direct:
         job = partial(self._execute, source, source_address, out, out_address, map_bytes, weights)
         pool.run([partial(job, step) for step in steps], count)
 
-    def shortcut(self, weights: Weights) -> Callable[[np.ndarray, np.ndarray], None] | None:
+    def shortcut(self) -> Callable[[np.ndarray, np.ndarray], None] | None:
         """Give a quick way from a C-contiguous input to a C-contiguous output, if one gathered call does everything.
 
         Preparing a call as `run` does would take longer than the call itself.
         """
-        strides = c_strides(self.in_shape, self.load_dtype.itemsize)
+        strides, weights = c_strides(self.in_shape, self.load_dtype.itemsize), self.weights
         steps = self._steps(strides, 1, len(weights.kernels), 0)
         if len(steps) != 1 or len(weights.kernels) != 1 or len(steps[0].calls) != 1:
             return None
@@ -108,7 +145,7 @@ class Direct:
         scratch = max((step.scratch_bytes for step in whole), default=0)
         read = sum(step.gather is not None for step in whole)
         return [
-            ("algorithm", "direct: compiled sum of taps, every tap of the box counts"),
+            ("method", "compiled sum of taps, every tap of the box counts"),
             ("order", "one chain of multiply-adds per output, in the kernel's C order"),
             ("instructions", f"{isa.name}{', fused multiply-add' if isa.has_fma else ''}"),
             ("tile", tile),

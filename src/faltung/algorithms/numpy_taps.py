@@ -6,37 +6,58 @@ rounding and the same rules.
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from faltung.algorithms.task import Recipe, Rejection, gamma, unit_roundoff
+from faltung.compiler import kernels as compiled
 from faltung.runtime import gather, regions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from faltung.problem.problem import Problem
+    from faltung.algorithms.task import Task
 
 BLOCK_POINTS = 1 << 18
+# Nanoseconds of one product and its sum, and of a call (measured on arrays of a few thousand to a few million points).
+MAC, CALL = 1.2, 40_000.0
+
+
+def propose(task: Task) -> Recipe | Rejection:
+    """Offer the sum of taps by NumPy where nothing is compiled."""
+    if compiled.available():
+        return Rejection("numpy", "the same sums are compiled here")
+    accumulate, taps = task.problem.dtypes.accumulate, task.kernels[0].size
+    unit, norm1 = unit_roundoff(accumulate), max(float(facts.norm1) for facts in task.facts)
+    norm2 = max(float(np.sqrt((k.astype(float) ** 2).sum())) for k in task.kernels)
+    return Recipe(
+        algorithm="numpy",
+        nanoseconds=CALL + MAC * task.problem.macs,
+        workspace=3 * BLOCK_POINTS * accumulate.itemsize,
+        # A product rounds before the sums do.
+        error=gamma(taps + 1, unit) * norm1,
+        expected=unit * math.sqrt(taps + 1) * norm2,
+        arithmetic=("numpy",),
+        prepare=lambda: NumpyTaps(task),
+    )
 
 
 class NumpyTaps:
     """The NumPy method for one problem."""
 
-    def __init__(self, problem: Problem, load: np.dtype) -> None:
-        self.problem, self.load_dtype = problem, load
+    def __init__(self, task: Task) -> None:
+        problem = self.problem = task.problem
+        self.load_dtype = task.load
         self.axes = problem.array_axes()
         boundary = dict(zip(problem.axes, problem.boundary, strict=True))
         self.sides = [boundary.get(i) for i in range(len(problem.shape))]
         self.in_shape, self.out_shape = problem.shape, problem.map_shape
-
-    def weights(self, kernels: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Convert kernels to the accumulator's type, one axis for each axis of the array."""
+        # The kernels in the accumulator's type, with one axis for each axis of the array.
         shape = [axis.taps for axis in self.axes]
-        return [k.astype(self.problem.dtypes.accumulate).reshape(shape) for k in kernels]
+        self.weights = [k.astype(problem.dtypes.accumulate).reshape(shape) for k in task.kernels]
 
-    def run(self, source: np.ndarray, out: np.ndarray, weights: list[np.ndarray], threads: int) -> None:
+    def run(self, source: np.ndarray, out: np.ndarray, threads: int) -> None:
         """Fill `out` (filters, *output shape); NumPy decides about threads itself."""
         box = tuple((0, axis.out) for axis in self.axes)
         if regions.size(box) == 0:
@@ -44,20 +65,20 @@ class NumpyTaps:
         axis = max(range(len(box)), key=lambda i: box[i][1]) if box else 0
         pieces = regions.split(box, axis, -(-regions.size(box) // BLOCK_POINTS)) if box else [box]
         for piece in pieces:
-            self._block(source, out, weights, piece)
+            self._block(source, out, piece)
 
-    def shortcut(self, weights: list[np.ndarray]) -> None:
+    def shortcut(self) -> None:
         """Give none: NumPy's own overhead is larger."""
 
     def describe(self) -> list[tuple[str, str]]:
         """Say how it works, for `Plan.explain`."""
         return [
-            ("algorithm", "direct, by NumPy: one product and one sum per tap (llvmlite is missing, or FALTUNG_JIT=0)"),
+            ("method", "by NumPy: one product and one sum per tap (llvmlite is missing, or FALTUNG_JIT=0)"),
             ("order", "one chain of products and sums per output, in the kernel's C order"),
             ("memory", f"about {BLOCK_POINTS:,} points at a time, three arrays each"),
         ]
 
-    def _block(self, source: np.ndarray, out: np.ndarray, weights: list[np.ndarray], box: regions.Box) -> None:
+    def _block(self, source: np.ndarray, out: np.ndarray, box: regions.Box) -> None:
         reads = [axis.reads(*part) for axis, part in zip(self.axes, box, strict=True)]
         maps = [
             gather.coordinates(*read, axis.size, side)
@@ -67,7 +88,7 @@ class NumpyTaps:
         block = gather.extended(source, maps).astype(accumulate)
         sizes = [stop - start for start, stop in box]
         where = tuple(slice(*part) for part in box)
-        for filter_, kernel in enumerate(weights):
+        for filter_, kernel in enumerate(self.weights):
             total = np.zeros(sizes, accumulate)
             with np.errstate(all="ignore"):
                 for tap in product(*(range(axis.taps) for axis in self.axes)):

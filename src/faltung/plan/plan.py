@@ -6,18 +6,20 @@ import hashlib
 import math
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from faltung.errors import DtypeError, GeometryError
+from faltung.plan.explain import explain
 from faltung.problem import dtypes as rules
 from faltung.runtime.threads import default_threads
 from faltung.runtime.workspace import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from faltung.algorithms.task import Method, Recipe, Rejection
     from faltung.plan.bounds import Bounds
     from faltung.problem.problem import Problem
 
@@ -25,36 +27,11 @@ if TYPE_CHECKING:
 ALIGN_FROM = 1 << 20
 
 
-class Method(Protocol):
-    """An algorithm prepared for a real-valued problem."""
-
-    load_dtype: np.dtype
-    in_shape: tuple[int, ...]
-    out_shape: tuple[int, ...]
-
-    def weights(self, kernels: Sequence[np.ndarray]) -> Any:
-        """Pack a bank of kernels for `run`."""
-        ...
-
-    def run(self, source: np.ndarray, out: np.ndarray, weights: Any, threads: int, /) -> None:
-        """Fill `out` (kernels, *out_shape) from `source`, a line of which is contiguous."""
-        ...
-
-    def shortcut(self, weights: Any) -> Callable[[np.ndarray, np.ndarray], None] | None:
-        """Give a quick way from a small C-contiguous input to a C-contiguous output, if there is one."""
-        ...
-
-    def describe(self) -> list[tuple[str, str]]:
-        """Say how it works, as (topic, text) pairs."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """One real component of the input: the method that filters it (constants differ), and its packed real kernels."""
+    """One real component of the input: the method that filters it (constants differ), and its number of real maps."""
 
     method: Method
-    weights: Any
     maps: int
     shape: tuple[int, ...]
 
@@ -73,14 +50,18 @@ class Plan:
         store: np.dtype,
         bounds: Bounds,
         formula: str,
+        *,
+        recipe: Recipe,
+        others: Sequence[Recipe | Rejection],
+        reach: int,
     ) -> None:
         self.problem, self.planes, self.bounds, self.formula = problem, tuple(planes), bounds, formula
-        self._store = store
+        self.recipe, self.others = recipe, tuple(others)
+        self._store, self._reach = store, reach
         constants = [rule.value for sides in problem.boundary for rule in sides if rule.name == "constant"]
         self._largest_constant = max((abs(int(value.real)) for value in constants), default=0)
         # Integers whose sums could overflow for some data are scanned on every call.
-        self._reach = int(bounds.norm1) * bounds.growth if problem.dtypes.accumulate.kind == "i" else 0
-        unsure = self._largest_constant > 0 or not rules.check_overflow(problem.dtypes, self._reach, None)
+        unsure = self._largest_constant > 0 or not rules.check_overflow(problem.dtypes, reach, None)
         self._scans = unsure and problem.dtypes.accumulate.kind == "i"
         method = planes[0].method
         self._plain = (
@@ -89,7 +70,7 @@ class Plan:
             and problem.dtypes.input == method.load_dtype
             and not self._scans
         )
-        self._shortcut = method.shortcut(planes[0].weights) if self._plain else None
+        self._shortcut = method.shortcut() if self._plain else None
         self._shape, self._output = problem.output_shape, problem.dtypes.output
         self._stack = (problem.filters or 1, *method.out_shape)
 
@@ -127,48 +108,23 @@ class Plan:
     def signature(self) -> str:
         """Name the arithmetic: equal signatures give equal bits, whatever the threads, layout or alignment.
 
-        It covers the problem and the method with its instruction set, but neither the data nor the kernel's values.
+        It covers the problem and the algorithm's arithmetic, but neither the data nor the kernel's values.
         """
-        facts = [pair for pair in self.planes[0].method.describe() if pair[0] in ("algorithm", "order", "instructions")]
-        return hashlib.sha256(repr((self.problem, facts)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((self.problem, self.recipe.arithmetic)).encode()).hexdigest()[:16]
 
     @property
     def error_bound(self) -> float:
-        """Bound the error of any output, as a multiple of max|x| (boundary constants count): γ_n · ‖kernel‖₁ · growth.
+        """Bound the error of any output, as a multiple of max|x| (boundary constants count).
 
-        n is the number of taps and three more roundings, γ_n = n·u / (1 - n·u), u is the accumulator's unit roundoff
-        (Higham 2002, section 3.1); complex sums have twice the taps, in two parts. growth is 1, or what odd boundary
-        rules extrapolate to. Rounding to a narrower output is added. Sums of integers are exact: 0.
+        For sums of n taps it is γ_{n+2} · ‖kernel‖₁ · growth with γ_n = n·u / (1 - n·u), u the accumulator's unit
+        roundoff (Higham 2002, section 3.1), growth 1 or what odd boundary rules extrapolate to; other algorithms have
+        their own. Complex numbers and the rounding to a narrower output add to it. Sums of integers are exact: 0.
         """
         return self.bounds.error
 
     def explain(self) -> str:
-        """Describe the plan: problem, method, loops, memory, error bound."""
-        problem, dtypes = self.problem, self.problem.dtypes
-        sides = ", ".join(
-            f"axis {a}: {low}|{high}" for a, (low, high) in zip(problem.axes, problem.boundary, strict=True)
-        )
-        kernel = " x ".join(map(str, problem.kernel_shape)) or "scalar"
-        lines = [
-            ("formula", self.formula),
-            ("input", f"{problem.shape} {dtypes.input}, filtered along axes {problem.axes}"),
-            (
-                "kernel",
-                f"{kernel}{f', {problem.filters} filters in one pass' if problem.filters is not None else ''}",
-            ),
-            ("output", f"{problem.output_shape} {dtypes.output}"),
-            ("boundary", sides or "none"),
-            ("arithmetic", f"accumulates in {dtypes.accumulate}, {problem.macs:,} multiply-accumulates"),
-            *self.planes[0].method.describe(),
-            ("error bound", self.bounds.explain()),
-            ("signature", self.signature),
-        ]
-        if len(self.planes) > 1:
-            lines.insert(6, ("complex", "real and imaginary parts are filtered one after the other"))
-        elif dtypes.input.kind == "c":
-            lines.insert(6, ("complex", "real and imaginary parts are filtered as a last axis of pairs"))
-        width = max(len(topic) for topic, _ in lines)
-        return "\n".join(f"{topic:<{width}}  {text}" for topic, text in lines)
+        """Describe problem, algorithm, loops, memory, error bound, and why no other algorithm was taken."""
+        return explain(self)
 
     def __repr__(self) -> str:
         problem = self.problem
@@ -198,7 +154,7 @@ class Plan:
             source = source.astype(plane.method.load_dtype)
         if source.ndim and source.strides[-1] != source.itemsize:
             source = np.ascontiguousarray(source)
-        plane.method.run(source, stack, plane.weights, threads)
+        plane.method.run(source, stack, threads)
 
     def _run_composed(self, x: np.ndarray, target: np.ndarray, threads: int) -> None:
         """Scan integers, split complex numbers, and convert types that are not computed in themselves."""

@@ -1,57 +1,143 @@
-"""From a problem and its kernels to a plan."""
+"""From a problem and its kernels to a plan: every algorithm proposes, the fastest that is precise enough is taken."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faltung.algorithms.direct import Direct
-from faltung.algorithms.numpy_taps import NumpyTaps
-from faltung.compiler import kernels as compiled
-from faltung.errors import BoundaryError
-from faltung.plan.bounds import Bounds
+from faltung.algorithms import direct, numpy_taps
+from faltung.algorithms.task import Recipe, Rejection, Task
+from faltung.errors import BoundaryError, PlanError
+from faltung.plan.bounds import bounds, default_tolerance
 from faltung.plan.plan import Plan, Plane
 from faltung.problem.boundary import Rule, axis_map
+from faltung.problem.kernel import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from faltung.plan.plan import Method
     from faltung.problem.boundary import Sides
     from faltung.problem.dtypes import Dtypes
     from faltung.problem.problem import Problem
 
+ALGORITHMS: dict[str, Callable[[Task], Recipe | Rejection]] = {
+    "direct": direct.propose,
+    "numpy": numpy_taps.propose,
+}
 
-def plan(problem: Problem, kernels: Sequence[np.ndarray], norms: tuple[float, float], formula: str) -> Plan:
-    """Plan a problem for kernels already flipped and conjugated as the operation wants; `norms` are their largest."""
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller demands of the method: its name, the error it may make, the scratch memory it may take.
+
+    `tolerance` is a multiple of ‖kernel‖₁ · max|x|, None for that of exact methods; `max_memory` is in bytes.
+    """
+
+    algorithm: str | None = None
+    tolerance: float | None = None
+    max_memory: int | None = None
+
+
+NO_WISHES = Wishes()
+
+
+def plan(
+    problem: Problem, kernels: Sequence[np.ndarray], norm1: float, formula: str, wishes: Wishes = NO_WISHES
+) -> Plan:
+    """Plan a problem for kernels already flipped and conjugated as the operation wants; `norm1` is their largest."""
     _check_constants(problem)
-    real = _real_component(problem.dtypes.accumulate)
     store = _store_dtype(problem.dtypes)
     bank = _real_bank(kernels)
-    dtypes = replace(problem.dtypes, accumulate=real, output=store)
-    components = [
-        replace(problem, filters=len(bank), boundary=_component_boundary(problem.boundary, False), dtypes=dtypes)
-    ]
-    if problem.dtypes.input.kind == "c":
-        if any(rule.name == "constant" for sides in problem.boundary for rule in sides):
-            # The constant's parts differ, so the parts of the input are filtered one after the other.
-            components.append(replace(components[0], boundary=_component_boundary(problem.boundary, True)))
-        else:
-            components = [replace(components[0], shape=(*problem.shape, 2))]
-    planes = []
-    for component in components:
-        method = _method(component, _load_dtype(component))
-        planes.append(Plane(method, method.weights(bank), len(bank), component.map_shape))
-    taps = int(np.prod(problem.kernel_shape, dtype=np.int64))
+    found = tuple(facts(kernel) for kernel in bank)
     odd_axes = sum(any(rule.is_odd for rule in sides) for sides in problem.boundary)
-    bounds = Bounds(problem.dtypes, taps, *norms, _growth(problem), odd_axes)
-    return Plan(problem, planes, store, bounds, formula)
+    exact = default_tolerance(problem.dtypes, kernels[0].size)
+    allowed = exact if wishes.tolerance is None else float(wishes.tolerance)
+    tasks = [
+        Task(component, _load_dtype(component), tuple(bank), found, allowed, wishes.tolerance is not None)
+        for component in _components(problem, len(bank), store)
+    ]
+    answers = tuple(propose(tasks[0]) for propose in ALGORITHMS.values())
+    chosen, others = _choose(answers, tasks[0], wishes)
+    recipes = [chosen, *(_again(task, chosen.algorithm) for task in tasks[1:])]
+    planes = [
+        Plane(recipe.prepare(), len(bank), task.problem.map_shape) for task, recipe in zip(tasks, recipes, strict=True)
+    ]
+    growth = _growth(problem)
+    return Plan(
+        problem, planes, store, bounds(problem.dtypes, chosen, norm1, growth, odd_axes), formula,
+        recipe=chosen, others=others, reach=_reach(problem, norm1, growth),
+    )  # fmt: skip
 
 
-def _method(problem: Problem, load: np.dtype) -> Method:
-    return (Direct if compiled.available() else NumpyTaps)(problem, load)
+def _choose(
+    answers: Sequence[Recipe | Rejection], task: Task, wishes: Wishes
+) -> tuple[Recipe, tuple[Recipe | Rejection, ...]]:
+    """Take the fastest recipe that keeps to tolerance and memory; give the others with what spoke against them."""
+    judged = [_judge(answer, task, wishes) for answer in answers]
+    fitting = [answer for answer in judged if isinstance(answer, Recipe)]
+    if wishes.algorithm is not None:
+        names = [answer.algorithm for answer in answers]
+        if wishes.algorithm not in names:
+            msg = f"unknown algorithm {wishes.algorithm!r}; there are {', '.join(map(repr, names))}, or None to choose"
+            raise PlanError(msg)
+        forced = judged[names.index(wishes.algorithm)]
+        if isinstance(forced, Rejection):
+            msg = f"algorithm={wishes.algorithm!r} does not serve this problem: {forced.reason}"
+            raise PlanError(msg)
+        fitting = [forced]
+    if not fitting:
+        reasons = "; ".join(
+            f"{answer.algorithm}: {answer.reason}" for answer in judged if isinstance(answer, Rejection)
+        )
+        msg = f"no algorithm serves this problem as asked ({reasons}); allow a larger max_memory or tolerance"
+        raise PlanError(msg)
+    chosen = min(fitting, key=lambda recipe: recipe.nanoseconds)
+    return chosen, tuple(answer for answer in judged if answer is not chosen)
+
+
+def _judge(answer: Recipe | Rejection, task: Task, wishes: Wishes) -> Recipe | Rejection:
+    """Reject a recipe that is not precise enough or takes too much memory; plain sums of taps are always precise."""
+    if isinstance(answer, Rejection):
+        return answer
+    if wishes.max_memory is not None and answer.workspace > wishes.max_memory:
+        reason = f"it needs {answer.workspace:,} bytes of scratch for each thread, max_memory is {wishes.max_memory:,}"
+        return Rejection(answer.algorithm, reason)
+    plain = answer.algorithm in ("direct", "numpy")
+    if plain and not task.approximate:
+        return answer
+    norm1 = max(float(found.norm1) for found in task.facts)
+    if not answer.error <= task.tolerance * norm1 and not (answer.error == 0 and task.tolerance == 0):
+        reason = f"its error bound is {answer.error / norm1 if norm1 else answer.error:.1e} of ‖kernel‖₁ · max|x|, "
+        return Rejection(answer.algorithm, f"{reason}{task.tolerance:.1e} is allowed")
+    return answer
+
+
+def _again(task: Task, algorithm: str) -> Recipe:
+    """Propose once more, for the other part of a complex input: only constants beyond the edges differ."""
+    answer = ALGORITHMS[algorithm](task)
+    if isinstance(answer, Rejection):
+        msg = f"algorithm {algorithm!r} serves only one part of these complex numbers: {answer.reason}"
+        raise PlanError(msg)
+    return answer
+
+
+def _components(problem: Problem, filters: int, store: np.dtype) -> list[Problem]:
+    """Give the real problems that make up a complex one; a real one is its own."""
+    dtypes = replace(problem.dtypes, accumulate=_real_component(problem.dtypes.accumulate), output=store)
+    first = replace(problem, filters=filters, boundary=_component_boundary(problem.boundary, False), dtypes=dtypes)
+    if problem.dtypes.input.kind != "c":
+        return [first]
+    if any(rule.name == "constant" for sides in problem.boundary for rule in sides):
+        # The constant's parts differ, so the parts of the input are filtered one after the other.
+        return [first, replace(first, boundary=_component_boundary(problem.boundary, True))]
+    return [replace(first, shape=(*problem.shape, 2))]
+
+
+def _reach(problem: Problem, norm1: float, growth: int) -> int:
+    """Bound |sums| / max|x| of an integer problem, for the exclusion of overflow."""
+    return int(norm1) * growth if problem.dtypes.accumulate.kind == "i" else 0
 
 
 def _real_component(dtype: np.dtype) -> np.dtype:

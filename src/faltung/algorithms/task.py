@@ -1,0 +1,93 @@
+"""What an algorithm is asked, and what it answers: a recipe with its cost and bound, or a rejection with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from faltung.problem.kernel import KernelFacts
+    from faltung.problem.problem import Problem
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """One real-valued problem with its kernels: what is loaded, what is summed up in, what is stored.
+
+    `problem.dtypes` are real; `load` is the dtype of the array handed to `Method.run`. `kernels` is the bank, flipped,
+    in the order of `problem.axes`; `tolerance` is the error allowed, as a multiple of ‖kernel‖₁ · max|x|. Only where
+    the caller named it himself (`approximate`) may a method leave out parts of the kernel to save time.
+    """
+
+    problem: Problem
+    load: np.dtype
+    kernels: tuple[np.ndarray, ...]
+    facts: tuple[KernelFacts, ...]
+    tolerance: float
+    approximate: bool = False
+
+
+class Method(Protocol):
+    """An algorithm prepared for a task."""
+
+    load_dtype: np.dtype
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+
+    def run(self, source: np.ndarray, out: np.ndarray, threads: int, /) -> None:
+        """Fill `out`, C-contiguous (kernels, *out_shape), from `source` (in_shape), a line of which is contiguous."""
+        ...
+
+    def shortcut(self) -> Callable[[np.ndarray, np.ndarray], None] | None:
+        """Give a quick way from a small C-contiguous input to a C-contiguous output, if there is one."""
+        ...
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Say how it works, as (topic, text) pairs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """A way to solve a task.
+
+    `nanoseconds` is the predicted time of one thread, `workspace` the scratch bytes of each thread. `error` bounds
+    |result - exact| before the store rounds, and `expected` is its rms for independent roundings, as multiples of
+    max|x| and rms(x). `arithmetic` names everything that decides the bits, `structure` what was found in the
+    kernel, `prepare` makes the method.
+    """
+
+    algorithm: str
+    nanoseconds: float
+    workspace: int
+    error: float
+    expected: float
+    arithmetic: tuple[Any, ...]
+    prepare: Callable[[], Method]
+    structure: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why an algorithm does not serve a task; `reason` completes "fourier: not used, because ..."."""
+
+    algorithm: str
+    reason: str
+
+
+def unit_roundoff(accumulate: np.dtype) -> float:
+    """Give the largest relative error of one rounding; integers are exact."""
+    return float(np.finfo(accumulate).eps) / 2 if accumulate.kind in "fc" else 0.0
+
+
+def gamma(roundings: int, unit: float) -> float:
+    """Bound the relative error of that many roundings in a row: n·u / (1 - n·u) (Higham 2002, lemma 3.1).
+
+    >>> gamma(3, 2.0**-53) > 3 * 2.0**-53
+    True
+    """
+    return roundings * unit / (1 - roundings * unit)
