@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from faltung.errors import GeometryError, PlanError
+from faltung.holes import Holes, Normalised
 from faltung.plan.plan import Plan, as_array
 from faltung.plan.planner import Wishes
 from faltung.plan.planner import plan as make_plan
@@ -87,6 +88,7 @@ class Convolution:
         self._sides = boundaries.parse(boundary, self.kernels[0].ndim, default)
         self._norm1 = max(facts(k).norm1 for k in self.kernels)
         self._plans: Kept[Any, Plan] = Kept(PLANS_KEPT)
+        self._normalised: Normalised | None = None
 
     @property
     def kernel(self) -> np.ndarray:
@@ -100,8 +102,12 @@ class Convolution:
         dtype: DTypeLike | None = None,
         out: np.ndarray | None = None,
         threads: int | None = None,
-        algorithm: str | None = None,
+        nan: str = "propagate",
+        mask: ArrayLike | None = None,
+        min_weight: float = 0.0,
+        preserve_nan: bool = False,
         tolerance: float | None = None,
+        algorithm: str | None = None,
         max_memory: int | None = None,
     ) -> np.ndarray:
         """Filter an array; see `correlate` for the keywords."""
@@ -110,6 +116,9 @@ class Convolution:
             dtype = out.dtype
         if threads is not None:
             _check_threads(threads)
+        if nan != "propagate" or mask is not None or min_weight or preserve_nan:
+            run = {"threads": threads, "algorithm": algorithm, "tolerance": tolerance, "max_memory": max_memory}
+            return self._with_holes(array, Holes(nan, mask, min_weight, preserve_nan), dtype, out, run)
         plan = self._plans.get((array.shape, array.dtype, dtype, algorithm, tolerance, max_memory))
         if plan is None:
             plan = self.plan(
@@ -147,7 +156,7 @@ class Convolution:
         (4, 5)
         """
         shape = _shape(shape)
-        axes, axis_geometry = self._geometry(shape)
+        axes, axis_geometry = self.geometry(shape)
         sizes = geometry.output_shape(shape, axes, axis_geometry)
         return sizes if self.filters is None else (self.filters, *sizes)
 
@@ -177,10 +186,38 @@ class Convolution:
 
     def __reduce__(self) -> tuple[Any, ...]:
         kernel = self.kernels[0] if self.filters is None else list(self.kernels)
-        names = ("flip", "mode", "padding", "boundary", "stride", "dilation", "anchor", "axes")
-        return _rebuild, (kernel, {name: getattr(self, name) for name in names})
+        return _rebuild, (kernel, self._options())
 
-    def _geometry(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[geometry.Axis, ...]]:
+    @property
+    def sides(self) -> tuple[boundaries.Sides, ...]:
+        """The boundary as rules: one (low, high) pair for each filtered axis, in the kernel's order."""
+        return self._sides
+
+    def _with_holes(
+        self, x: np.ndarray, holes: Holes, dtype: DTypeLike | None, out: np.ndarray | None, run: dict[str, Any]
+    ) -> np.ndarray:
+        if self._normalised is None:
+            self._normalised = Normalised(self, lambda kernel, sides: self._like(kernel, boundary=sides))
+        result = self._normalised(x, holes, _requested(dtype), run)
+        if out is None:
+            return result
+        if not isinstance(out, np.ndarray) or out.shape != result.shape or not out.flags.writeable:
+            given = getattr(out, "shape", type(out).__name__)
+            msg = f"out must be a writable array of shape {result.shape} and dtype {result.dtype}, not {given}"
+            raise GeometryError(msg)
+        out[...] = result
+        return out
+
+    def _like(self, kernel: Any, **changed: Any) -> Convolution:
+        """Describe the same operation with another kernel, or with other options."""
+        return Convolution(kernel, **{**self._options(), **changed})
+
+    def _options(self) -> dict[str, Any]:
+        names = ("flip", "mode", "padding", "boundary", "stride", "dilation", "anchor", "axes")
+        return {name: getattr(self, name) for name in names}
+
+    def geometry(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[geometry.Axis, ...]]:
+        """Give the filtered axes of an array, in the kernel's order, and the geometry of each."""
         kernel_shape = self.kernels[0].shape
         axes = geometry.normalize_axes(self.axes, len(shape), len(kernel_shape))
         sizes = tuple(shape[axis] for axis in axes)
@@ -192,7 +229,7 @@ class Convolution:
     def _problem(
         self, shape: tuple[int, ...], dtype: np.dtype, out_dtype: DTypeLike | None
     ) -> tuple[Problem, list[np.ndarray]]:
-        axes, axis_geometry = self._geometry(shape)
+        axes, axis_geometry = self.geometry(shape)
         kernel_dtype = np.result_type(*self.kernels)
         dtypes = rules.resolve(dtype, kernel_dtype, _requested(out_dtype))
         # The compiled loops want ascending axes; the kernel's axes move along.
@@ -225,6 +262,10 @@ def correlate(
     anchor: PerAxis | None = None,
     dtype: DTypeLike | None = None,
     out: np.ndarray | None = None,
+    nan: str = "propagate",
+    mask: ArrayLike | None = None,
+    min_weight: float = 0.0,
+    preserve_nan: bool = False,
     tolerance: float | None = None,
     algorithm: str | None = None,
     threads: int | None = None,
@@ -243,6 +284,13 @@ def correlate(
         an integer kernel, wider ones float64 and int64. A narrower integer dtype saturates;
         floats round half to even.
     out : array to write to, of the result's shape; it may overlap `x`.
+    nan : "propagate", or "ignore" to treat NaN as missing
+        Missing samples are left out and the others weighed up: Σ k · Σ k·c·x / Σ k·c, c = 0 where one is missing, the
+        normalised convolution of Knutsson and Westin (CVPR 1993). It needs a kernel whose taps do not sum to 0. Beyond
+        the edges samples count as the boundary rule gives them; ``"constant:nan"`` leaves them out.
+    mask : array that fits the input, True where a sample counts, or weights from 0 to 1
+    min_weight : the share of the kernel's weight that must be there, or the output is NaN
+    preserve_nan : whether inputs that are NaN stay NaN in the output
     tolerance : the error allowed, as a multiple of ‖kernel‖₁ · max|x|
         None allows exact methods, 1e-4 in float32 and 1e-13 in float64; naming one opens approximate methods.
     algorithm : the method's name, or None for the fastest that is precise enough (`Plan.explain` lists them)
@@ -271,8 +319,9 @@ def correlate(
     """
     options = (mode, padding, boundary, stride, dilation, axes, anchor)
     return _convolution(kernel, False, options)(
-        x, dtype=dtype, out=out, threads=threads, algorithm=algorithm, tolerance=tolerance, max_memory=max_memory
-    )
+        x, dtype=dtype, out=out, threads=threads, nan=nan, mask=mask, min_weight=min_weight,
+        preserve_nan=preserve_nan, tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
+    )  # fmt: skip
 
 
 def convolve(
@@ -288,6 +337,10 @@ def convolve(
     anchor: PerAxis | None = None,
     dtype: DTypeLike | None = None,
     out: np.ndarray | None = None,
+    nan: str = "propagate",
+    mask: ArrayLike | None = None,
+    min_weight: float = 0.0,
+    preserve_nan: bool = False,
     tolerance: float | None = None,
     algorithm: str | None = None,
     threads: int | None = None,
@@ -305,8 +358,9 @@ def convolve(
     """
     options = (mode, padding, boundary, stride, dilation, axes, anchor)
     return _convolution(kernel, True, options)(
-        x, dtype=dtype, out=out, threads=threads, algorithm=algorithm, tolerance=tolerance, max_memory=max_memory
-    )
+        x, dtype=dtype, out=out, threads=threads, nan=nan, mask=mask, min_weight=min_weight,
+        preserve_nan=preserve_nan, tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
+    )  # fmt: skip
 
 
 _kept: Kept[Any, Convolution] = Kept(CONVOLUTIONS_KEPT)

@@ -55,6 +55,7 @@ def propose(task: Task) -> Recipe | Rejection:
         expected=unit * math.sqrt(taps / 2 + 1) * norm2,
         arithmetic=("direct", isas.host().has_fma),
         prepare=lambda: Direct(task),
+        relative=True,
     )
 
 

@@ -40,6 +40,7 @@ def propose(task: Task) -> Recipe | Rejection:
         expected=unit * math.sqrt(taps + 1) * norm2,
         arithmetic=("numpy",),
         prepare=lambda: NumpyTaps(task),
+        relative=True,
     )
 
 

@@ -58,7 +58,8 @@ class Recipe:
     `nanoseconds` is the predicted time of one thread, `workspace` the scratch bytes of each thread. `error` bounds
     |result - exact| before the store rounds, and `expected` is its rms for independent roundings, as multiples of
     max|x| and rms(x). `arithmetic` names everything that decides the bits, `structure` what was found in the
-    kernel, `prepare` makes the method.
+    kernel, `prepare` makes the method. `relative` says that a sum of products of one sign has an error relative to
+    itself, however small it is.
     """
 
     algorithm: str
@@ -69,6 +70,7 @@ class Recipe:
     arithmetic: tuple[Any, ...]
     prepare: Callable[[], Method]
     structure: Sequence[str] = field(default=())
+    relative: bool = False
 
 
 @dataclass(frozen=True, slots=True)

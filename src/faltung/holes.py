@@ -1,0 +1,191 @@
+"""Samples that are missing: normalised convolution, which weighs by what is there.
+
+    y[j] = Σ_l k[l] · ( Σ_l k[l] c[j+l] x[j+l] ) / ( Σ_l k[l] c[j+l] )
+
+c is the certainty of a sample: 0 where it is missing (its value is never read), 1 where it counts, anything between for
+a doubtful one. Source: Knutsson and Westin, "Normalized and differential convolution" (CVPR 1993).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from faltung.algorithms.numpy_taps import stored
+from faltung.errors import BoundaryError, DtypeError, GeometryError, ProblemError
+from faltung.problem import dtypes as rules
+from faltung.problem.boundary import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from faltung.convolution import Convolution
+    from faltung.problem.boundary import Sides
+
+# A kernel whose taps sum to less than this share of their magnitudes weighs nothing: there is no average to speak of.
+LEAST_SUM = 1e-9
+
+
+class Holes(NamedTuple):
+    """How missing samples are treated, as `faltung.correlate` describes it."""
+
+    nan: str
+    mask: Any
+    min_weight: float
+    preserve_nan: bool
+
+
+class Normalised:
+    """A convolution prepared for missing samples: one that sums k·c·x, and one that sums k·c."""
+
+    def __init__(self, c: Convolution, derive: Callable[[Any, Any], Convolution]) -> None:
+        self.original, kernels = c, [_real(kernel) for kernel in c.kernels]
+        self.totals = np.array([_total(kernel) for kernel in kernels])
+        # Sums of products of one sign are precise relative to themselves, others only relative to ‖kernel‖₁.
+        self.one_sign = all((k >= 0).all() or (k <= 0).all() for k in kernels)
+        bank: Any = kernels[0] if c.filters is None else kernels
+        _refuse_odd(c.sides)
+        self.values = derive(bank, _constants(c.sides, lambda value: 0.0 if value != value else value))
+        shares = [k / k.dtype.type(total) for k, total in zip(kernels, self.totals, strict=True)]
+        self.weights = derive(
+            shares[0] if c.filters is None else shares,
+            _constants(c.sides, lambda value: 0.0 if value != value else 1.0),
+        )
+        self.outside = any(rule.value != rule.value for pair in c.sides for rule in pair)
+
+    def __call__(self, x: np.ndarray, holes: Holes, dtype: Any, run: Mapping[str, Any]) -> np.ndarray:
+        """Filter `x`; `run` holds threads, algorithm, tolerance and max_memory."""
+        _check(holes)
+        dtypes = rules.resolve(x.dtype, np.dtype(np.float64), dtype)
+        part = _part(x.dtype)
+        certainty = _certainty(x, holes, part)
+        if certainty is None and not self.outside:
+            result = self.values(x.astype(np.result_type(part, x.dtype), copy=False), **run)
+        else:
+            result = self._weighed(x, certainty, part, holes.min_weight, run)
+        if holes.preserve_nan:
+            result = self._with_nan(result, np.isnan(x))
+        if dtypes.output.kind in "iu" and np.isnan(result).any():
+            msg = (
+                f"some outputs see no sample at all, and {dtypes.output} cannot say so; ask for dtype=float, "
+                "or use a larger kernel"
+            )
+            raise DtypeError(msg)
+        return stored(result, dtypes.output)
+
+    def _weighed(
+        self, x: np.ndarray, certainty: np.ndarray | None, part: np.dtype, least: float, run: Mapping[str, Any]
+    ) -> np.ndarray:
+        filled = x.astype(np.result_type(part, x.dtype))
+        if certainty is None:
+            certainty = np.ones(x.shape, bool)
+        elif certainty.dtype != bool:
+            with np.errstate(invalid="ignore", over="ignore"):
+                filled *= certainty
+        np.copyto(filled, 0, where=~certainty if certainty.dtype == bool else certainty == 0)
+        # Bytes are read as they are, but would be summed in single precision.
+        certainty = (
+            certainty.view(np.uint8) if certainty.dtype == bool and part.itemsize == 4 else certainty.astype(part)
+        )
+        plan = self.weights.plan(x.shape, certainty.dtype, **{name: run[name] for name in run if name != "threads"})
+        result, weight = self.values(filled, **run), plan.run(certainty, None, run["threads"])
+        precise = self.one_sign and plan.recipe.relative
+        floor = 0.0 if precise else plan.error_bound / float(np.abs(self.totals).min())
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            result /= weight
+        if max(floor, least) > 0:  # otherwise 0 / 0 has said it
+            result[(weight <= floor) | (weight < least)] = np.nan
+        return result
+
+    def _with_nan(self, result: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        c = self.original
+        if c.mode != "same" or c.padding is not None:
+            asked = f"padding={c.padding!r}" if c.padding is not None else f"mode={c.mode!r}"
+            msg = f"preserve_nan needs an output for each input, as mode='same' gives; but {asked} was given"
+            raise GeometryError(msg)
+        axes, axis_geometry = c.geometry(missing.shape)
+        for axis, one in zip(axes, axis_geometry, strict=True):
+            missing = missing[(slice(None),) * axis + (slice(None, None, one.stride),)]
+        result[..., missing] = np.nan
+        return result
+
+
+def _real(kernel: np.ndarray) -> np.ndarray:
+    if kernel.dtype.kind == "c":
+        msg = "missing samples need a real kernel that weighs the others, but this one is complex; filter its parts"
+        raise DtypeError(msg)
+    return kernel.astype(np.float64) if kernel.dtype.kind in "biu" else kernel
+
+
+def _total(kernel: np.ndarray) -> float:
+    total, norm = float(kernel.sum(dtype=np.float64)), float(np.abs(kernel).sum(dtype=np.float64))
+    if not abs(total) > LEAST_SUM * norm:
+        msg = (
+            f"the kernel's taps sum to {total:g}, so the samples that are there cannot be weighed by them; with "
+            "missing samples use a smoothing kernel, or fill the holes by one first and differentiate then"
+        )
+        raise ProblemError(msg)
+    return total
+
+
+def _refuse_odd(sides: Sequence[Sides]) -> None:
+    odd = [rule.name for pair in sides for rule in pair if rule.is_odd]
+    if odd:
+        msg = f"boundary {odd[0]!r} mirrors through the edge sample, which may be missing; use 'symmetric' or 'reflect'"
+        raise BoundaryError(msg)
+
+
+def _constants(sides: Sequence[Sides], change: Callable[[Any], float]) -> list[tuple[Rule, Rule]]:
+    def one(rule: Rule) -> Rule:
+        return Rule("constant", change(rule.value)) if rule.is_constant else rule
+
+    return [(one(low), one(high)) for low, high in sides]
+
+
+def _part(dtype: np.dtype) -> np.dtype:
+    """Give the float type of samples and certainties: single precision where that holds every sample."""
+    if dtype.kind == "c":
+        return np.dtype(f"f{dtype.itemsize // 2}")
+    narrow = dtype.itemsize <= (4 if dtype.kind == "f" else 2)
+    return np.dtype(np.float32 if narrow else np.float64)
+
+
+def _certainty(x: np.ndarray, holes: Holes, part: np.dtype) -> np.ndarray | None:
+    """Give how far each sample counts, as booleans where that says it all, or None if all count fully."""
+    certainty = None if holes.mask is None else _mask(holes.mask, x.shape, part)
+    if holes.nan == "ignore" and x.dtype.kind in "fc":
+        with np.errstate(all="ignore"):
+            some = bool(np.isnan(x.sum()))  # one pass without a temporary; Inf - Inf only costs the second look
+        if some:
+            there = ~np.isnan(x)
+            certainty = there if certainty is None else certainty * there
+    return certainty
+
+
+def _mask(mask: Any, shape: tuple[int, ...], part: np.dtype) -> np.ndarray:
+    given = np.asarray(mask)
+    if given.dtype == bool and given.shape == shape:
+        return given
+    if given.dtype.kind not in "biuf":
+        msg = f"mask must hold booleans (True where a sample counts) or weights from 0 to 1, not {given.dtype}"
+        raise DtypeError(msg)
+    try:
+        certainty = np.broadcast_to(given, shape).astype(part)
+    except ValueError:
+        msg = f"the mask of shape {given.shape} does not fit the input of shape {shape}; give one of the same shape"
+        raise GeometryError(msg) from None
+    if not ((certainty >= 0) & (certainty <= 1)).all():
+        msg = "the mask has values outside 0 to 1; give booleans (True where a sample counts) or weights from 0 to 1"
+        raise ProblemError(msg)
+    return certainty
+
+
+def _check(holes: Holes) -> None:
+    if holes.nan not in ("propagate", "ignore"):
+        msg = f"nan={holes.nan!r}: expected 'propagate' (a window with a NaN gives NaN) or 'ignore' (NaN is missing)"
+        raise ProblemError(msg)
+    least = holes.min_weight
+    if isinstance(least, bool) or not isinstance(least, (int, float, np.number)) or not 0 <= least <= 1:
+        msg = f"min_weight={least!r}: expected the share of the kernel's weight that must be there, from 0 to 1"
+        raise ProblemError(msg)
