@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from faltung import definition, errors, filters
     from faltung.convolution import Convolution, convolve, correlate
     from faltung.errors import FaltungError
+    from faltung.matching import match_template
 
 __version__ = "0.1.0"
 
-__all__ = ["Convolution", "FaltungError", "convolve", "correlate", "definition", "errors", "filters"]
+__all__ = ["Convolution", "FaltungError", "convolve", "correlate", "definition", "errors", "filters", "match_template"]
 
 _WHERE = {
     "Convolution": "faltung.convolution",
     "convolve": "faltung.convolution",
     "correlate": "faltung.convolution",
     "FaltungError": "faltung.errors",
+    "match_template": "faltung.matching",
 }
 
 
