@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike
 
+    from faltung.stream import Stream
+
     PerAxis = int | Sequence[int]
 
 PLANS_KEPT = 32
@@ -149,6 +151,17 @@ class Convolution:
             self._plans.keep(key, plan)
         return plan
 
+    def stream(self, axis: int | None = None, threads: int | None = None) -> Stream:
+        """Filter an input that arrives in pieces along `axis` (the first filtered axis by default); see `Stream`.
+
+        >>> live = Convolution([1, -1], boundary="edge").stream()
+        >>> live([1, 4, 9]), live([16]), live.finish()
+        (array([3, 5]), array([7]), array([0]))
+        """
+        from faltung.stream import Stream
+
+        return Stream(self, axis, threads)
+
     def output_shape(self, shape: int | Sequence[int]) -> tuple[int, ...]:
         """Give the shape of the result for an input shape.
 
@@ -197,7 +210,7 @@ class Convolution:
         self, x: np.ndarray, holes: Holes, dtype: DTypeLike | None, out: np.ndarray | None, run: dict[str, Any]
     ) -> np.ndarray:
         if self._normalised is None:
-            self._normalised = Normalised(self, lambda kernel, sides: self._like(kernel, boundary=sides))
+            self._normalised = Normalised(self, lambda kernel, sides: self.like(kernel, boundary=sides))
         result = self._normalised(x, holes, _requested(dtype), run)
         if out is None:
             return result
@@ -208,7 +221,7 @@ class Convolution:
         out[...] = result
         return out
 
-    def _like(self, kernel: Any, **changed: Any) -> Convolution:
+    def like(self, kernel: Any, **changed: Any) -> Convolution:
         """Describe the same operation with another kernel, or with other options."""
         return Convolution(kernel, **{**self._options(), **changed})
 
