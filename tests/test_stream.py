@@ -81,7 +81,7 @@ def test_refusals_say_what_and_how() -> None:
     with pytest.raises(ft.errors.PlanError, match="nothing has been streamed yet"):
         live.finish()
     live(np.ones(5))
-    with pytest.raises(ft.errors.GeometryError, match="chunks of dtype float64 .* but was given int64"):
+    with pytest.raises(ft.errors.GeometryError, match=r"chunks of dtype float64 .* but was given int64"):
         live(np.ones(5, int))
     live.finish()
     with pytest.raises(ft.errors.PlanError, match="this stream is finished"):
