@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faltung import definition, errors, filters
-    from faltung.convolution import Convolution, convolve, correlate
+    from faltung.convolution import Convolution
     from faltung.errors import FaltungError
+    from faltung.functional import convolve, correlate
     from faltung.matching import match_template
 
 __version__ = "0.1.0"
@@ -22,8 +23,8 @@ __all__ = ["Convolution", "FaltungError", "convolve", "correlate", "definition",
 
 _WHERE = {
     "Convolution": "faltung.convolution",
-    "convolve": "faltung.convolution",
-    "correlate": "faltung.convolution",
+    "convolve": "faltung.functional",
+    "correlate": "faltung.functional",
     "FaltungError": "faltung.errors",
     "match_template": "faltung.matching",
 }

@@ -1,21 +1,21 @@
-"""The face: `Convolution`, described once; `correlate` and `convolve`, which describe and apply in one call."""
+"""The face: `Convolution`, described once for any array."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faltung.errors import GeometryError, PlanError
+from faltung import arguments
+from faltung.errors import GeometryError
 from faltung.holes import Holes, Normalised
 from faltung.plan.plan import Plan, as_array
-from faltung.plan.planner import Wishes
 from faltung.plan.planner import plan as make_plan
 from faltung.problem import boundary as boundaries
 from faltung.problem import dtypes as rules
 from faltung.problem import geometry
 from faltung.problem.kernel import facts
-from faltung.problem.problem import Problem
+from faltung.problem.problem import Channels, Problem
 from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     PerAxis = int | Sequence[int]
 
 PLANS_KEPT = 32
-CONVOLUTIONS_KEPT = 128
 
 
 class Convolution:
@@ -54,6 +53,12 @@ class Convolution:
     anchor : int or one per axis
         The index of the kernel (as given) that lies on the output sample in mode "same"; by default ``k // 2``.
     axes : the filtered axes, in the kernel's order; the others are carried along. None: all of them.
+    channels : bool
+        True describes a layer: the kernel is (C_out, C_in/groups, *window), the input (*batch, C_in, *sizes), the
+        output (*batch, C_out, *sizes). Each output channel sums over the input channels of its group, and no kernel is
+        conjugated.
+    groups : int
+        Into how many groups of equal size the channels fall.
 
     Raises
     ------
@@ -81,13 +86,18 @@ class Convolution:
         dilation: PerAxis = 1,
         anchor: PerAxis | None = None,
         axes: PerAxis | None = None,
+        channels: bool = False,
+        groups: int = 1,
     ) -> None:
-        self.kernels, self.filters = _bank(kernel)
+        self.channels, self.groups = bool(channels), groups
+        self.kernels, self.filters = arguments.layer(kernel, groups) if channels else arguments.bank(kernel)
+        self.window = self.kernels[0].shape[1:] if channels else self.kernels[0].shape
         self.flip, self.mode, self.padding = bool(flip), mode, padding
         self.boundary, self.stride, self.dilation, self.anchor = boundary, stride, dilation, anchor
         self.axes = (int(axes),) if isinstance(axes, (int, np.integer)) else None if axes is None else tuple(axes)
+        arguments.check_layer(self)
         default = "symmetric" if mode == "same" and padding is None else "zero"
-        self._sides = boundaries.parse(boundary, self.kernels[0].ndim, default)
+        self._sides = boundaries.parse(boundary, len(self.window), default)
         self._norm1 = max(facts(k).norm1 for k in self.kernels)
         self._plans: Kept[Any, Plan] = Kept(PLANS_KEPT)
         self._normalised: Normalised | None = None
@@ -95,7 +105,8 @@ class Convolution:
     @property
     def kernel(self) -> np.ndarray:
         """The kernel as given (a bank: stacked), read-only."""
-        return self.kernels[0] if self.filters is None else _read_only(np.stack(self.kernels))
+        many = self.filters is not None or self.channels
+        return arguments.read_only(np.stack(self.kernels)) if many else self.kernels[0]
 
     def __call__(
         self,
@@ -117,7 +128,10 @@ class Convolution:
         if out is not None and dtype is None and isinstance(out, np.ndarray):
             dtype = out.dtype
         if threads is not None:
-            _check_threads(threads)
+            arguments.check_threads(threads)
+        if self.channels and (nan != "propagate" or mask is not None or min_weight or preserve_nan):
+            msg = "nan, mask, min_weight and preserve_nan are for filters, whose taps weigh; a layer has none of them"
+            raise GeometryError(msg)
         if nan != "propagate" or mask is not None or min_weight or preserve_nan:
             run = {"threads": threads, "algorithm": algorithm, "tolerance": tolerance, "max_memory": max_memory}
             return self._with_holes(array, Holes(nan, mask, min_weight, preserve_nan), dtype, out, run)
@@ -142,12 +156,14 @@ class Convolution:
 
         The keywords are those of `correlate`. Raises PlanError where no algorithm may do it.
         """
-        shape = _shape(shape)
+        shape = arguments.shape(shape)
         key = (shape, np.dtype(dtype), out_dtype, algorithm, tolerance, max_memory)
         plan = self._plans.get(key)
         if plan is None:
             problem, kernels = self._problem(shape, np.dtype(dtype), out_dtype)
-            plan = make_plan(problem, kernels, self._norm1, self.formula, _wishes(algorithm, tolerance, max_memory))
+            plan = make_plan(
+                problem, kernels, self._norm1, self.formula, arguments.wishes(algorithm, tolerance, max_memory)
+            )
             self._plans.keep(key, plan)
         return plan
 
@@ -168,9 +184,12 @@ class Convolution:
         >>> Convolution([[1, 2], [3, 4]], mode="valid", stride=2).output_shape((9, 10))
         (4, 5)
         """
-        shape = _shape(shape)
+        shape = arguments.shape(shape)
         axes, axis_geometry = self.geometry(shape)
         sizes = geometry.output_shape(shape, axes, axis_geometry)
+        if self.channels:
+            at = len(shape) - len(self.window) - 1
+            return (*sizes[:at], len(self.kernels), *sizes[at + 1 :])
         return sizes if self.filters is None else (self.filters, *sizes)
 
     @property
@@ -180,11 +199,15 @@ class Convolution:
         name = "conj(k[l])" if not self.flip and any(k.dtype.kind == "c" for k in self.kernels) else "k[l]"
         lattice = "j" if self.stride == 1 else "stride·j"
         tap = "l" if self.dilation == 1 else "dilation·l"
+        if self.channels:
+            return f"y[o, j] = Σ x[c, {lattice} {sign} {tap}] k[o, c, l]"
         return f"y[j] = Σ x[{lattice} {sign} {tap}] {name}"
 
     def __repr__(self) -> str:
-        shape = "x".join(map(str, self.kernels[0].shape)) or "scalar"
+        shape = "x".join(map(str, self.window)) or "scalar"
         bank = "" if self.filters is None else f"{self.filters} x "
+        if self.channels:
+            bank = f"{self.kernels[0].shape[0] * self.groups} -> {len(self.kernels)} channels, "
         defaults = {
             "mode": "same",
             "padding": None,
@@ -193,12 +216,13 @@ class Convolution:
             "dilation": 1,
             "anchor": None,
             "axes": None,
+            "groups": 1,
         }
         chosen = "".join(f", {n}={getattr(self, n)!r}" for n, d in defaults.items() if getattr(self, n) != d)
         return f"<Convolution {bank}{shape} {self.kernels[0].dtype}{chosen}: {self.formula}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kernel = self.kernels[0] if self.filters is None else list(self.kernels)
+        kernel = self.kernel if self.filters is None else list(self.kernels)
         return _rebuild, (kernel, self._options())
 
     @property
@@ -211,7 +235,7 @@ class Convolution:
     ) -> np.ndarray:
         if self._normalised is None:
             self._normalised = Normalised(self, lambda kernel, sides: self.like(kernel, boundary=sides))
-        result = self._normalised(x, holes, _requested(dtype), run)
+        result = self._normalised(x, holes, arguments.requested(dtype), run)
         if out is None:
             return result
         if not isinstance(out, np.ndarray) or out.shape != result.shape or not out.flags.writeable:
@@ -226,13 +250,17 @@ class Convolution:
         return Convolution(kernel, **{**self._options(), **changed})
 
     def _options(self) -> dict[str, Any]:
-        names = ("flip", "mode", "padding", "boundary", "stride", "dilation", "anchor", "axes")
+        names = ("flip", "mode", "padding", "boundary", "stride", "dilation", "anchor", "axes", "channels", "groups")
         return {name: getattr(self, name) for name in names}
 
     def geometry(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[geometry.Axis, ...]]:
         """Give the filtered axes of an array, in the kernel's order, and the geometry of each."""
-        kernel_shape = self.kernels[0].shape
-        axes = geometry.normalize_axes(self.axes, len(shape), len(kernel_shape))
+        kernel_shape = self.window
+        if self.channels:
+            arguments.check_input(self, shape)
+            axes = tuple(range(len(shape) - len(kernel_shape), len(shape)))
+        else:
+            axes = geometry.normalize_axes(self.axes, len(shape), len(kernel_shape))
         sizes = tuple(shape[axis] for axis in axes)
         return axes, geometry.resolve(
             sizes, kernel_shape, mode=self.mode, padding=self.padding, stride=self.stride, dilation=self.dilation,
@@ -244,7 +272,7 @@ class Convolution:
     ) -> tuple[Problem, list[np.ndarray]]:
         axes, axis_geometry = self.geometry(shape)
         kernel_dtype = np.result_type(*self.kernels)
-        dtypes = rules.resolve(dtype, kernel_dtype, _requested(out_dtype))
+        dtypes = rules.resolve(dtype, kernel_dtype, arguments.requested(out_dtype))
         # The compiled loops want ascending axes; the kernel's axes move along.
         order = sorted(range(len(axes)), key=axes.__getitem__)
         problem = Problem(
@@ -254,195 +282,16 @@ class Convolution:
             tuple(self._sides[i] for i in order),
             dtypes,
             self.filters,
+            Channels(axes[0] - 1, self.groups, len(self.kernels)) if self.channels else None,
         )
+        if self.channels:
+            along = tuple(range(1, 1 + len(axes)))
+            return problem, [np.flip(k, along) if self.flip else k for k in self.kernels]
         kernels = []
         for kernel in self.kernels:
             flipped = np.flip(kernel) if self.flip else kernel.conj() if kernel.dtype.kind == "c" else kernel
             kernels.append(flipped.transpose(order))
         return problem, kernels
-
-
-def correlate(
-    x: ArrayLike,
-    kernel: ArrayLike | Sequence[ArrayLike],
-    *,
-    mode: str = "same",
-    padding: int | Sequence[int] | Sequence[tuple[int, int]] | None = None,
-    boundary: Any = None,
-    stride: PerAxis = 1,
-    dilation: PerAxis = 1,
-    axes: PerAxis | None = None,
-    anchor: PerAxis | None = None,
-    dtype: DTypeLike | None = None,
-    out: np.ndarray | None = None,
-    nan: str = "propagate",
-    mask: ArrayLike | None = None,
-    min_weight: float = 0.0,
-    preserve_nan: bool = False,
-    tolerance: float | None = None,
-    algorithm: str | None = None,
-    threads: int | None = None,
-    max_memory: int | None = None,
-) -> np.ndarray:
-    """Correlate an array with a kernel: ``y[j] = Σ x[stride·j + dilation·l] conj(k[l])``, l counted from the anchor.
-
-    Parameters
-    ----------
-    x : array of any rank, layout and real, integer or complex dtype
-    kernel : array with one axis per filtered axis, or a list of them (a bank, stacked along a new first axis)
-    mode, padding, boundary, stride, dilation, axes, anchor
-        As in `Convolution`.
-    dtype : the result's dtype, or "input"
-        By default floats keep their precision; 8- and 16-bit integers give float32 with a float kernel and int32 with
-        an integer kernel, wider ones float64 and int64. A narrower integer dtype saturates;
-        floats round half to even.
-    out : array to write to, of the result's shape; it may overlap `x`.
-    nan : "propagate", or "ignore" to treat NaN as missing
-        Missing samples are left out and the others weighed up: Σ k · Σ k·c·x / Σ k·c, c = 0 where one is missing, the
-        normalised convolution of Knutsson and Westin (CVPR 1993). It needs a kernel whose taps do not sum to 0. Beyond
-        the edges samples count as the boundary rule gives them; ``"constant:nan"`` leaves them out.
-    mask : array that fits the input, True where a sample counts, or weights from 0 to 1
-    min_weight : the share of the kernel's weight that must be there, or the output is NaN
-    preserve_nan : whether inputs that are NaN stay NaN in the output
-    tolerance : the error allowed, as a multiple of ‖kernel‖₁ · max|x|
-        None allows exact methods, 1e-4 in float32 and 1e-13 in float64; naming one opens approximate methods.
-    algorithm : the method's name, or None for the fastest that is precise enough (`Plan.explain` lists them)
-        It never changes the answer by more than the bound that `Plan.error_bound` states.
-    threads : how many threads; None takes all CPUs of this process.
-    max_memory : bytes of scratch that each thread may take; None sets no limit.
-
-    Returns
-    -------
-    array
-        Within `Plan.error_bound` · max|x| of the exact sum, whatever the threads and the layout; integers are exact.
-        NaN and Inf reach exactly the outputs whose window holds them.
-
-    Raises
-    ------
-    GeometryError, BoundaryError, DtypeError
-        For shapes, rules and dtypes that have no meaning, and for integer overflow that cannot be excluded.
-    PlanError
-        When no algorithm serves the problem within the tolerance and memory given, or not the one that was named.
-
-    Examples
-    --------
-    >>> import faltung as ft
-    >>> ft.correlate([1, 2, 4, 8], [1, 0, -1])
-    array([-1, -3, -6, -4])
-    """
-    options = (mode, padding, boundary, stride, dilation, axes, anchor)
-    return _convolution(kernel, False, options)(
-        x, dtype=dtype, out=out, threads=threads, nan=nan, mask=mask, min_weight=min_weight,
-        preserve_nan=preserve_nan, tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
-    )  # fmt: skip
-
-
-def convolve(
-    x: ArrayLike,
-    kernel: ArrayLike | Sequence[ArrayLike],
-    *,
-    mode: str = "same",
-    padding: int | Sequence[int] | Sequence[tuple[int, int]] | None = None,
-    boundary: Any = None,
-    stride: PerAxis = 1,
-    dilation: PerAxis = 1,
-    axes: PerAxis | None = None,
-    anchor: PerAxis | None = None,
-    dtype: DTypeLike | None = None,
-    out: np.ndarray | None = None,
-    nan: str = "propagate",
-    mask: ArrayLike | None = None,
-    min_weight: float = 0.0,
-    preserve_nan: bool = False,
-    tolerance: float | None = None,
-    algorithm: str | None = None,
-    threads: int | None = None,
-    max_memory: int | None = None,
-) -> np.ndarray:
-    """Convolve an array with a kernel: ``y[j] = Σ x[stride·j - dilation·l] k[l]``, l counted from the anchor.
-
-    The parameters, result and errors are those of `correlate`, the kernel is flipped and never conjugated.
-
-    Examples
-    --------
-    >>> import faltung as ft
-    >>> ft.convolve([1, 2, 4, 8], [1, 1], mode="full")
-    array([ 1,  3,  6, 12,  8])
-    """
-    options = (mode, padding, boundary, stride, dilation, axes, anchor)
-    return _convolution(kernel, True, options)(
-        x, dtype=dtype, out=out, threads=threads, nan=nan, mask=mask, min_weight=min_weight,
-        preserve_nan=preserve_nan, tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
-    )  # fmt: skip
-
-
-_kept: Kept[Any, Convolution] = Kept(CONVOLUTIONS_KEPT)
-
-
-def _convolution(kernel: Any, flip: bool, options: tuple[Any, ...]) -> Convolution:
-    """Give a described convolution, kept from an earlier call with an equal small kernel if possible."""
-    key = None
-    if type(kernel) is np.ndarray and kernel.size <= 4096 and not kernel.dtype.hasobject:
-        key = (kernel.tobytes(), kernel.shape, kernel.dtype, flip, options)
-        try:
-            found = _kept.get(key)
-        except TypeError:  # options given as lists do not hash
-            key = None
-        else:
-            if found is not None:
-                return found
-    mode, padding, boundary, stride, dilation, axes, anchor = options
-    made = Convolution(
-        kernel, flip=flip, mode=mode, padding=padding, boundary=boundary, stride=stride, dilation=dilation,
-        anchor=anchor, axes=axes,
-    )  # fmt: skip
-    if key is not None:
-        _kept.keep(key, made)
-    return made
-
-
-def _bank(kernel: Any) -> tuple[tuple[np.ndarray, ...], int | None]:
-    """Tell one kernel from a list of kernels (arrays or filters), and keep read-only copies."""
-    if isinstance(kernel, (list, tuple)) and kernel and all(hasattr(k, "__array__") and np.ndim(k) for k in kernel):
-        arrays = tuple(_read_only(np.array(as_array(k))) for k in kernel)
-        shapes = {a.shape for a in arrays}
-        if len(shapes) > 1:
-            msg = (
-                f"a bank needs kernels of one shape, but was given {sorted(shapes)}; pad them to the largest with zeros"
-            )
-            raise GeometryError(msg)
-        return arrays, len(arrays)
-    return (_read_only(np.array(as_array(kernel))),), None
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
-
-
-def _requested(dtype: DTypeLike | None) -> np.dtype | Literal["input"] | None:
-    if dtype is None:
-        return None
-    return "input" if isinstance(dtype, str) and dtype == "input" else np.dtype(dtype)
-
-
-def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
-
-
-def _wishes(algorithm: str | None, tolerance: Any, max_memory: Any) -> Wishes:
-    for name, value in (("tolerance", tolerance), ("max_memory", max_memory)):
-        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value < float("inf")):
-            msg = f"{name} must be a number of at least 0, or None for the default, not {value!r}"
-            raise PlanError(msg)
-    return Wishes(algorithm, tolerance, max_memory)
-
-
-def _check_threads(threads: Any) -> None:
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        msg = f"threads must be a positive integer or None (all CPUs), not {threads!r}"
-        raise GeometryError(msg)
 
 
 def _rebuild(kernel: Any, options: dict[str, Any]) -> Convolution:

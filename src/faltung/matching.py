@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faltung.convolution import Convolution, correlate
+from faltung.convolution import Convolution
 from faltung.errors import DtypeError
+from faltung.functional import correlate
 from faltung.plan.plan import as_array
 from faltung.problem.dtypes import kind_of
 from faltung.runtime import gather

@@ -81,7 +81,7 @@ class Stream:
     def _begin(self, chunk: np.ndarray) -> None:
         """Learn rank and dtype from the first chunk."""
         c = self._c
-        axes = geometry.normalize_axes(c.axes, chunk.ndim, c.kernels[0].ndim)
+        axes = geometry.normalize_axes(c.axes, chunk.ndim, len(c.window))
         along = axes[0] if self._axis is None else geometry.integer(self._axis, "axis") % max(1, chunk.ndim)
         if along not in axes:
             msg = (
@@ -105,7 +105,7 @@ class Stream:
         """Give each filtered axis with its samples before and after the array, which do not depend on its size."""
         c = self._c
         dilations = geometry.per_axis(c.dilation, len(axes), "dilation", least=1)
-        size = 1 + max(d * k for d, k in zip(dilations, c.kernels[0].shape, strict=True))
+        size = 1 + max(d * k for d, k in zip(dilations, c.window, strict=True))
         options: dict[str, Any] = {
             "mode": c.mode,
             "padding": c.padding,
@@ -113,8 +113,8 @@ class Stream:
             "anchor": c.anchor,
             "flip": c.flip,
         }
-        dense = geometry.resolve((size,) * len(axes), c.kernels[0].shape, stride=1, **options)
-        strided = geometry.resolve((size,) * len(axes), c.kernels[0].shape, stride=c.stride, **options)
+        dense = geometry.resolve((size,) * len(axes), c.window, stride=1, **options)
+        strided = geometry.resolve((size,) * len(axes), c.window, stride=c.stride, **options)
         return strided, [one.out - one.size - one.low + one.span - 1 for one in dense]
 
     def _check(self, chunk: np.ndarray, high: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faltung.algorithms import direct, numpy_taps
+from faltung.algorithms import channels, direct, numpy_taps
 from faltung.algorithms.task import Recipe, Rejection, Task
 from faltung.errors import BoundaryError, PlanError
 from faltung.plan.bounds import bounds, default_tolerance
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ALGORITHMS: dict[str, Callable[[Task], Recipe | Rejection]] = {
     "direct": direct.propose,
     "numpy": numpy_taps.propose,
+    "channels": channels.propose,
 }
 
 
@@ -41,6 +42,8 @@ class Wishes:
 
 
 NO_WISHES = Wishes()
+# Sums of taps as the definition has them: nothing is more precise.
+PLAIN = ("direct", "numpy", "channels")
 
 
 def plan(
@@ -58,17 +61,25 @@ def plan(
         Task(component, _load_dtype(component), tuple(bank), found, allowed, wishes.tolerance is not None)
         for component in _components(problem, len(bank), store)
     ]
-    answers = tuple(propose(tasks[0]) for propose in ALGORITHMS.values())
+    answers = tuple(_ask(name, tasks[0]) for name in ALGORITHMS)
     chosen, others = _choose(answers, tasks[0], wishes)
+    layers = 1 if problem.channels is None else problem.channels.outputs
     recipes = [chosen, *(_again(task, chosen.algorithm) for task in tasks[1:])]
     planes = [
-        Plane(recipe.prepare(), len(bank), task.problem.map_shape) for task, recipe in zip(tasks, recipes, strict=True)
+        Plane(recipe.prepare(), len(bank) // layers, task.problem.map_shape)
+        for task, recipe in zip(tasks, recipes, strict=True)
     ]
     growth = _growth(problem)
     return Plan(
         problem, planes, store, bounds(problem.dtypes, chosen, norm1, growth, odd_axes), formula,
         recipe=chosen, others=others, reach=_reach(problem, norm1, growth),
     )  # fmt: skip
+
+
+def _ask(name: str, task: Task) -> Recipe | Rejection:
+    if task.problem.channels is not None and name != "channels":
+        return Rejection(name, "layers are run bank by bank")
+    return ALGORITHMS[name](task)
 
 
 def _choose(
@@ -104,7 +115,7 @@ def _judge(answer: Recipe | Rejection, task: Task, wishes: Wishes) -> Recipe | R
     if wishes.max_memory is not None and answer.workspace > wishes.max_memory:
         reason = f"it needs {answer.workspace:,} bytes of scratch for each thread, max_memory is {wishes.max_memory:,}"
         return Rejection(answer.algorithm, reason)
-    plain = answer.algorithm in ("direct", "numpy")
+    plain = answer.algorithm in PLAIN
     if plain and not task.approximate:
         return answer
     norm1 = max(float(found.norm1) for found in task.facts)
@@ -126,7 +137,8 @@ def _again(task: Task, algorithm: str) -> Recipe:
 def _components(problem: Problem, filters: int, store: np.dtype) -> list[Problem]:
     """Give the real problems that make up a complex one; a real one is its own."""
     dtypes = replace(problem.dtypes, accumulate=_real_component(problem.dtypes.accumulate), output=store)
-    first = replace(problem, filters=filters, boundary=_component_boundary(problem.boundary, False), dtypes=dtypes)
+    bank = None if problem.channels is not None else filters
+    first = replace(problem, filters=bank, boundary=_component_boundary(problem.boundary, False), dtypes=dtypes)
     if problem.dtypes.input.kind != "c":
         return [first]
     if any(rule.name == "constant" for sides in problem.boundary for rule in sides):

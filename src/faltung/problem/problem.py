@@ -13,11 +13,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Channels:
+    """The channel axis of a layer: its place in the array, the groups it falls into, and the channels of the output."""
+
+    axis: int
+    groups: int
+    outputs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One correlation of an array of `shape` along `axes` (the kernel is already flipped, if it is a convolution).
 
     `axes` ascend; `geometry` and `boundary` have one entry for each, in the same order; `filters` is None for one
-    kernel, or the number of kernels of a bank, whose outputs are stacked along a new first axis.
+    kernel, or the number of kernels of a bank, whose outputs are stacked along a new first axis. A layer has
+    `channels`: each output channel sums over the input channels of its group, with a kernel of its own.
     """
 
     shape: tuple[int, ...]
@@ -26,6 +36,7 @@ class Problem:
     boundary: tuple[Sides, ...]
     dtypes: Dtypes
     filters: int | None = None
+    channels: Channels | None = None
 
     @property
     def kernel_shape(self) -> tuple[int, ...]:
@@ -38,6 +49,8 @@ class Problem:
         sizes = list(self.shape)
         for axis, geometry in zip(self.axes, self.geometry, strict=True):
             sizes[axis] = geometry.out
+        if self.channels is not None:
+            sizes[self.channels.axis] = self.channels.outputs
         return tuple(sizes)
 
     @property
@@ -49,6 +62,8 @@ class Problem:
     def macs(self) -> int:
         """Multiply-accumulates: taps times outputs."""
         count = self.filters or 1
+        if self.channels is not None:
+            count *= self.shape[self.channels.axis] // self.channels.groups
         for size in (*self.map_shape, *self.kernel_shape):
             count *= size
         return count
