@@ -32,7 +32,9 @@ def written_out(x, weight, groups, flip, **asked):
 @given(st.data())
 def test_any_layer_equals_the_definition(data) -> None:
     rank = data.draw(st.integers(1, 4))
-    groups, size, per = (data.draw(st.integers(1, 3)) for _ in range(3))
+    groups, size = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    # From 8 on they fill lanes of their own; 33 need several blocks of lanes, the last nearly empty.
+    per = data.draw(st.sampled_from([1, 2, 3, 8, 16, 33]))
     sizes = [data.draw(st.integers(1, 9 if rank < 3 else 4)) for _ in range(rank)]
     window = [data.draw(st.integers(1, 3)) for _ in range(rank)]
     batch = data.draw(st.sampled_from([(), (1,), (2,), (2, 2)]))

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from guarded_nests import run_nest
 from guards import Guards
 
 import faltung as ft
 from faltung.compiler import kernels
-from faltung.compiler.copy_nest import CONSTANT_ROW, CopyNest
-from faltung.compiler.copy_nest import FIELDS as COPY_FIELDS
-from faltung.compiler.tap_nest import FIELDS, TapNest
+from faltung.compiler.copy_nest import CopyNest
+from faltung.compiler.layer_nest import LayerNest
+from faltung.compiler.tap_nest import TapNest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,85 +36,8 @@ pytestmark = pytest.mark.skipif(
 Array = np.ndarray[Any, Any]
 
 
-def run_taps(nest: TapNest, guards: Guards, width: int, height: int, turn: int) -> None:
-    """Sum ones: every output is the number of its taps, whatever their places."""
-    rows = nest.tap_rows or nest.rows + turn % 3
-    columns = nest.tap_columns or 2 + turn % 4
-    last = 1 + turn % columns if nest.ragged else columns
-    load, store = nest.load.bytes, nest.store.bytes
-    step = load * (1 + turn % 2)
-    # Folded lines overlap; other rows have a gap which is not theirs to write.
-    in_row = load * width if nest.ragged else load * (width - 1) + step * (columns - 1) + load
-    out_row = store * (width if nest.stream else width + turn % 4)
-    reach = [
-        (height - 1 + i) * in_row + (n - 1) * step + load * width for i, n in ((rows - 1, last), (rows - 2, columns))
-    ]
-    plane, out_plane = max(reach[: 2 if rows > 1 else 1]), out_row * height
-    tables = guards.array(2, np.int64, [0, 3 * load]), guards.array((2, 2), np.int64, [[0, 0], [5 * load, out_plane]])
-    source = guards.array((plane + 8 * load) // load, _dtype(nest.load), 1)
-    weights = guards.array(2 * rows * columns, _dtype(nest.accumulate), 1)
-    out = guards.array(out_plane * 2 // store - (out_row // store - width), _dtype(nest.store), 0)
-    values = {
-        "positions": 2, "position_table": tables[1].ctypes.data, "taps": 2, "tap_table": tables[0].ctypes.data,
-        "height": height, "width": width, "in_row": in_row, "out_row": out_row, "step": step, "tap_rows": rows,
-        "tap_columns": columns, "last_columns": last,
-    }  # fmt: skip
-    block = guards.array(len(FIELDS), np.int64, [values[name] for name in FIELDS])
-    kernels.get(nest)(block.ctypes.data, source.ctypes.data, out.ctypes.data, weights.ctypes.data)
-    want = np.zeros((2 * height, out_row // store), out.dtype)
-    want[:, :width] = 2 * ((rows - 1) * columns + last)
-    assert (out == want.ravel()[: out.size]).all()
-
-
-def run_copy(nest: CopyNest, guards: Guards, run: int, turn: int) -> None:
-    low, high, fill = [3, -1, 0][: turn % 4], [-1, 1, 2, 0][: turn % 5], 77
-    dtype, width = np.dtype(f"u{nest.size}"), max(run, 4)
-    source = guards.array((2, width), dtype, np.arange(2 * width).reshape(2, width) % 70)
-    shifts = [source.strides[0], CONSTANT_ROW, 0]
-    tables = {"row_table": shifts, "low_table": low, "high_table": high}
-    held = {
-        name: guards.array(len(t), np.int64, [c * nest.size if c >= 0 and name != "row_table" else c for c in t])
-        for name, t in tables.items()
-    }
-    out = guards.array((3, len(low) + run + len(high)), dtype, 0)
-    filling = guards.array(1, dtype, fill)
-    values = {
-        "rows": 3, "low": len(low), "middle": 0, "run": run, "high": len(high), "out_row": out.strides[0],
-        "fill": filling.ctypes.data, **{name: table.ctypes.data for name, table in held.items()},
-    }  # fmt: skip
-    block = guards.array(len(COPY_FIELDS), np.int64, [values[name] for name in COPY_FIELDS])
-    kernels.get(nest)(block.ctypes.data, source.ctypes.data, out.ctypes.data)
-    for got, row in zip(out, (source[1], None, source[0]), strict=True):
-        columns = [*low, *range(run), *high]
-        assert got.tolist() == [fill if row is None or c < 0 else int(row[c]) for c in columns]
-
-
-def run_nest(nest: Any, guards: Guards) -> int:
-    """Run a nest over every tail up to two registers; a nest of another kind has no test yet and fails."""
-    from faltung.compiler import isa as isas
-
-    count = 0
-    if isinstance(nest, CopyNest):
-        for run in range(2 * isas.host().vector_bytes // nest.size + 2):
-            run_copy(nest, guards, run, run)
-            guards.check_and_reuse()
-            count += 1
-        return count
-    assert isinstance(nest, TapNest), f"{nest} is of a kind that this test does not know"
-    lanes = nest.lanes(isas.host())
-    tile = nest.vectors * lanes
-    for turn, width in enumerate([tile, 2 * tile, 3 * tile] if nest.stream else range(tile, tile + 2 * lanes + 2)):
-        run_taps(nest, guards, width, nest.rows + turn % (nest.rows + 1), turn)
-        guards.check_and_reuse()
-        count += 1
-    return count
-
-
-def _dtype(element: Any) -> np.dtype[Any]:
-    return np.dtype(f"{element.kind}{element.bytes}")
-
-
 FULL = [("f4", "f4", None), ("f8", "f8", None), ("u1", "f4", "input")]
+LAYERS = [("f4", "f4", 16), ("f4", "f4", 40), ("f8", "f8", 16), ("u1", "f4", 20), ("i2", "i2", 16), ("i8", "i8", 8)]
 SPARSE = [
     ("u1", "f4", None), ("i1", "i1", None), ("u2", "i2", "input"), ("i2", "f4", "input"), ("i4", "f4", None),
     ("u4", "i4", None), ("i8", "i4", "u1"), ("u8", "f8", "f4"), ("f4", "f4", "i4"), ("f8", "f4", "i8"), ("i2", "i2", None),
@@ -185,10 +109,10 @@ def solve(guards: Guards, problem: tuple[Any, ...], x: Array, kernel: Array, thr
     (_, _, output), _, _, options = problem
     convolution = ft.Convolution(kernel, **options)
     dtype = x.dtype if output == "input" else output
-    plan = convolution.plan(x.shape, x.dtype, dtype)
+    plan = convolution.plan(x.shape, x.dtype, dtype, algorithm="direct")
     source = guards.array(x.shape, x.dtype, x)
     out = guards.array(plan.problem.output_shape, plan.problem.dtypes.output)
-    convolution(source, dtype=dtype, out=out, threads=threads)
+    convolution(source, dtype=dtype, out=out, threads=threads, algorithm="direct")
     if plan._shortcut is not None:
         again = guards.array(out.shape, out.dtype)
         plan._shortcut(source, again)
@@ -241,9 +165,12 @@ def child_registry() -> dict[str, Any]:
         (dtype, kernel_dtype, output), shape, kernel_shape, options = problem
         for steps.SMALL_BYTES in (0, 96 << 10):
             ft.Convolution(np.ones(kernel_shape, kernel_dtype), **options)(
-                np.zeros(shape, dtype), dtype=dtype if output == "input" else output, threads=1
+                np.zeros(shape, dtype), dtype=dtype if output == "input" else output, threads=1, algorithm="direct"
             )
-    ft.correlate(np.zeros((1100, 2048), np.float32), np.ones((3, 3)))
+    ft.correlate(np.zeros((1100, 2048), np.float32), np.ones((3, 3)), algorithm="direct")
+    for dtype, kernel_dtype, outputs in LAYERS:
+        layer = ft.Convolution(np.ones((outputs, 2, 3, 3), kernel_dtype), channels=True)
+        layer(np.zeros((2, 7, 9), dtype), algorithm="layer", threads=1)
     for nest in given:
         kernels.get(nest)
     guards, runs = Guards(), 0
@@ -257,6 +184,7 @@ def child_registry() -> dict[str, Any]:
         "accumulators": sorted({n.accumulate.name for n in taps}), "stores": sorted({n.store.name for n in taps}),
         "ragged": sum(n.ragged for n in taps), "stream": sum(n.stream for n in taps),
         "unrolled": sum(n.tap_rows is not None for n in taps), "one row": sum(n.rows == 1 for n in taps),
+        "layers": sum(isinstance(n, LayerNest) for n in kernels.compiled()),
         "copies": sorted(n.size for n in kernels.compiled() if isinstance(n, CopyNest)),
     }  # fmt: skip
 
@@ -294,7 +222,7 @@ def test_every_kernel_of_the_registry_stays_inside() -> None:
     assert found["accumulators"] == ["f32", "f64", "i32", "i64"]
     assert {"u8", "u16", "i16", "i32", "u32", "i64", "f32", "f64"} <= set(found["stores"])
     assert found["copies"] == [1, 2, 4, 8]
-    assert min(found[cell] for cell in ("ragged", "stream", "unrolled", "one row")) > 0
+    assert min(found[cell] for cell in ("ragged", "stream", "unrolled", "one row", "layers")) > 0
     assert found["nests"] >= 100
     assert found["runs"] >= 2 * 3 * found["nests"]
 

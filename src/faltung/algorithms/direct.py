@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 # A thread is worth waking for about this many multiply-accumulates.
 MACS_PER_THREAD = 1 << 21
 BOUND_KEPT = 16
-# Nanoseconds that a byte read or written adds to the sums (measured: 3x3 to 7x7 on 2048²), and those of any call.
-BYTE, CALL = 0.02, 2000.0
+# Nanoseconds that a byte read or written adds to the sums (measured: 3x3 to 7x7 on 2048²), those of any call, and of each filter.
+BYTE, CALL, EACH_FILTER = 0.02, 4000.0, 800.0
 # What a multiply-add costs against one of floats: AVX-512 multiplies 32-bit integers in two steps, 64-bit in three.
 INTEGER_COST = {4: 1.6, 8: 3.0}
-UNSHARED_COST = 1.6
+# A kernel with few rows shares loads among few of them (measured: one row takes twice as long for each product).
+UNSHARED_COST = 1.0
 
 
 def propose(task: Task) -> Recipe | Rejection:
@@ -64,11 +65,18 @@ def _nanoseconds(task: Task) -> float:
     accumulate, plan = problem.dtypes.accumulate, layout(task.problem)
     macs_a_vector = host.vector_bytes // accumulate.itemsize
     cost = 1.0 if accumulate.kind == "f" else INTEGER_COST[accumulate.itemsize]
-    if not plan.shared and plan.row is not None:
-        cost *= UNSHARED_COST
+    row = plan.axes[plan.row] if plan.shared and plan.row is not None else None
+    row_taps = min(row.taps, row.out) if row is not None else 1
+    if plan.row is None and plan.lane.taps > macs_a_vector:  # folded lines share the loads of distant taps
+        row_taps = plan.lane.taps // macs_a_vector
+    cost *= 1 + UNSHARED_COST / row_taps
+    # Lanes that hold no output cost as much as others; so does each call for a kernel of a bank.
+    width = plan.lane.out * plan.inner
+    cost *= -(-width // macs_a_vector) * macs_a_vector / max(width, 1) if plan.row is not None else 1
     outputs = math.prod(problem.output_shape)
     moved = math.prod(problem.shape) * task.load.itemsize + outputs * problem.dtypes.output.itemsize
-    return CALL + problem.macs * cost / (macs_a_vector * host.vector_ops) + BYTE * moved
+    calls = CALL + EACH_FILTER * len(task.kernels)
+    return calls + problem.macs * cost / (macs_a_vector * host.vector_ops) + BYTE * moved
 
 
 class Direct:

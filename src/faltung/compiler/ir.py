@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
 
@@ -60,6 +61,10 @@ class Writer:
         """Give the smaller of two signed 64-bit integers."""
         return self.op(f"select i1 {self.op(f'icmp slt i64 {a}, {b}')}, i64 {a}, i64 {b}")
 
+    def maximum(self, a: str, b: str) -> str:
+        """Give the larger of two signed 64-bit integers."""
+        return self.op(f"select i1 {self.op(f'icmp sgt i64 {a}, {b}')}, i64 {a}, i64 {b}")
+
     def parameters(self, pointer: str, count: int) -> list[str]:
         """Load the first `count` 64-bit integers behind a pointer."""
         return [self.op(f"load i64, ptr {self.offset(pointer, 8 * i)}, align 8") for i in range(count)]
@@ -71,6 +76,16 @@ class Writer:
     def loop(self, count: str | int, carried: Sequence[tuple[str, str]] = (), start: int = 0) -> Loop:
         """Open ``for i in range(start, count)``; `carried` are (type, value) pairs."""
         return Loop(self, str(count), carried, start)
+
+    @contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        """Run the lines written inside only where a comparison, such as ``icmp slt i64 %a, %b``, holds."""
+        inside, after = f"when{len(self.lines)}", f"after{len(self.lines)}"
+        self.do(f"br i1 {self.op(condition)}, label %{inside}, label %{after}")
+        self.begin(inside)
+        yield
+        self.do(f"br label %{after}")
+        self.begin(after)
 
     def begin(self, label: str) -> None:
         """Start a basic block."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from faltung.compiler.arithmetic import default_arithmetic, multiply_add, restore_arithmetic, splat
 from faltung.compiler.elements import Element, convert, narrow
 from faltung.compiler.ir import Writer
 
@@ -43,9 +44,6 @@ FIELDS = (
     "tap_columns",     # extent of j
     "last_columns",    # extent of j in the last tap row (smaller only for folded one-dimensional kernels)
 )  # fmt: skip
-
-# All exceptions masked, round to nearest even, no flushing to zero.
-MXCSR_DEFAULT = 0x1F80
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class _Emitter:
         self.taps = w.pointer_at(w.offset("%p", 8 * FIELDS.index("tap_table")))
         self.column_bytes = w.mul(p["tap_rows"], nest.accumulate.bytes)
         self.tap_bytes = w.mul(self.column_bytes, p["tap_columns"])
-        control = self._default_arithmetic()
+        control = default_arithmetic(w, self.isa)
         width = nest.vectors * self.lanes
         row_blocks, last_row = self._blocks(p["height"], nest.rows)
         lane_blocks, last_lane = self._blocks(p["width"], width)
@@ -120,28 +118,9 @@ class _Emitter:
                         w.offset(in_row, w.mul(x, nest.load.bytes)),
                         w.offset(out_row, w.mul(x, nest.store.bytes)),
                     )
-        self._restore_arithmetic(control)
+        restore_arithmetic(w, self.isa, control)
         arguments = "ptr noalias %p, ptr noalias readonly %src, ptr noalias %dst, ptr noalias readonly %weights"
         return w.function(nest.name, arguments, 8 * self.isa.vector_bytes)
-
-    def _default_arithmetic(self) -> str:
-        """Round to nearest and keep subnormals, whatever another library has set for this thread; give what was set."""
-        w = self.w
-        if "x86" not in self.isa.triple:
-            old = w.call("i64", "llvm.aarch64.get.fpcr")
-            w.run("llvm.aarch64.set.fpcr", ("i64", "0"))
-            return old
-        old, default = w.op("alloca i32"), w.op("alloca i32")
-        w.run("llvm.x86.sse.stmxcsr", ("ptr", old))
-        w.do(f"store i32 {MXCSR_DEFAULT}, ptr {default}")
-        w.run("llvm.x86.sse.ldmxcsr", ("ptr", default))
-        return old
-
-    def _restore_arithmetic(self, old: str) -> None:
-        if "x86" in self.isa.triple:
-            self.w.run("llvm.x86.sse.ldmxcsr", ("ptr", old))
-        else:
-            self.w.run("llvm.aarch64.set.fpcr", ("i64", old))
 
     def _blocks(self, extent: str, block: int) -> tuple[str, str]:
         w = self.w
@@ -235,24 +214,8 @@ class _Emitter:
             loaded = w.op(f"load {nest.load.vector(lanes)}, ptr {w.offset(row, v * stride)}, align 1")
             inputs.append(convert(w, loaded, nest.load, nest.accumulate, lanes))
         for o, k in feeds:
-            weight = self._splat(w.offset(weights, k * nest.accumulate.bytes))
+            weight = splat(w, w.offset(weights, k * nest.accumulate.bytes), nest.accumulate, lanes)
             for v in range(nest.vectors):
-                acc[o * nest.vectors + v] = self._multiply_add(inputs[v], weight, acc[o * nest.vectors + v])
+                at = o * nest.vectors + v
+                acc[at] = multiply_add(w, self.isa, nest.accumulate, lanes, inputs[v], weight, acc[at])
         return acc
-
-    def _splat(self, pointer: str) -> str:
-        w, element = self.w, self.nest.accumulate
-        scalar = w.op(f"load {element.llvm}, ptr {pointer}, align {element.bytes}")
-        first = w.op(f"insertelement {self.acc_type} poison, {element.llvm} {scalar}, i32 0")
-        return w.op(
-            f"shufflevector {self.acc_type} {first}, {self.acc_type} poison, <{self.lanes} x i32> zeroinitializer"
-        )
-
-    def _multiply_add(self, x: str, weight: str, acc: str) -> str:
-        w, kind = self.w, self.acc_type
-        if self.nest.accumulate.kind != "f":
-            return w.op(f"add {kind} {acc}, {w.op(f'mul {kind} {x}, {weight}')}")
-        if not self.isa.has_fma:
-            return w.op(f"fadd {kind} {acc}, {w.op(f'fmul {kind} {x}, {weight}')}")
-        name = f"llvm.fma.v{self.lanes}{self.nest.accumulate.mangled}"
-        return w.call(kind, name, (kind, x), (kind, weight), (kind, acc))

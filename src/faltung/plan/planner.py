@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faltung.algorithms import channels, direct, numpy_taps
+from faltung.algorithms import banks, direct, layer, numpy_taps
 from faltung.algorithms.task import Recipe, Rejection, Task
 from faltung.errors import BoundaryError, PlanError
 from faltung.plan.bounds import bounds, default_tolerance
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 ALGORITHMS: dict[str, Callable[[Task], Recipe | Rejection]] = {
     "direct": direct.propose,
     "numpy": numpy_taps.propose,
-    "channels": channels.propose,
+    "layer": layer.propose,
+    "banks": banks.propose,
 }
 
 
@@ -43,7 +44,8 @@ class Wishes:
 
 NO_WISHES = Wishes()
 # Sums of taps as the definition has them: nothing is more precise.
-PLAIN = ("direct", "numpy", "channels")
+PLAIN = ("direct", "numpy", "layer", "banks")
+LAYERS = ("layer", "banks")
 
 
 def plan(
@@ -77,8 +79,8 @@ def plan(
 
 
 def _ask(name: str, task: Task) -> Recipe | Rejection:
-    if task.problem.channels is not None and name != "channels":
-        return Rejection(name, "layers are run bank by bank")
+    if (task.problem.channels is not None) != (name in LAYERS):
+        return Rejection(name, "it is for layers" if name in LAYERS else "it is for filters, and this is a layer")
     return ALGORITHMS[name](task)
 
 

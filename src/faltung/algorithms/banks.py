@@ -30,7 +30,7 @@ def propose(task: Task) -> Recipe | Rejection:
     """Offer to run a layer bank by bank."""
     channels = task.problem.channels
     if channels is None:
-        return Rejection("channels", "the problem has no channels")
+        return Rejection("banks", "the problem has no channels")
     plain, inner = direct.propose if compiled.available() else numpy_taps.propose, []
     for bank in _banks(task, channels):
         answer = plain(bank)
@@ -39,12 +39,12 @@ def propose(task: Task) -> Recipe | Rejection:
         inner.append(answer)
     images = math.prod(task.problem.shape[: channels.axis])
     return Recipe(
-        algorithm="channels",
+        algorithm="banks",
         nanoseconds=images * sum(recipe.nanoseconds for recipe in inner),
         workspace=max(recipe.workspace for recipe in inner),
         error=max(recipe.error for recipe in inner),
         expected=max(recipe.expected for recipe in inner),
-        arithmetic=("channels", *inner[0].arithmetic),
+        arithmetic=("banks", *inner[0].arithmetic),
         prepare=lambda: Layers(task, channels, inner),
         relative=True,
     )
