@@ -82,7 +82,7 @@ def run_taps(nest: TapNest, guards: Guards, width: int, height: int, turn: int) 
         (height - 1 + i) * in_row + (n - 1) * step + load * width for i, n in ((rows - 1, last), (rows - 2, columns))
     ]
     plane, out_plane = max(reach[: 2 if rows > 1 else 1]), out_row * height
-    tables = guards.array(2, np.int64, [0, 3 * load]), guards.array((2, 2), np.int64, [[0, 0], [5 * load, out_plane]])
+    tables = guards.array(2, np.int64, [0, 3 * load]), guards.array((2, 3), np.int64, [[0, 0, 0], [5 * load, out_plane, 0]])
     source = guards.array((plane + 8 * load) // load, _dtype(nest.load), 1)
     weights = guards.array(2 * rows * columns, _dtype(nest.accumulate), 1)
     out = guards.array(out_plane * 2 // store - (out_row // store - width), _dtype(nest.store), 0)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # A thread is worth waking for about this many multiply-accumulates.
 MACS_PER_THREAD = 1 << 21
 BOUND_KEPT = 16
-# Nanoseconds that a byte read or written adds to the sums (measured: 3x3 to 7x7 on 2048²), those of any call, and of each filter.
+# Nanoseconds that a byte read or written adds to the sums (measured: 3x3 to 7x7 on 2048²), of any call, of each filter.
 BYTE, CALL, EACH_FILTER = 0.02, 4000.0, 800.0
 # What a multiply-add costs against one of floats: AVX-512 multiplies 32-bit integers in two steps, 64-bit in three.
 INTEGER_COST = {4: 1.6, 8: 3.0}
@@ -45,6 +45,8 @@ def propose(task: Task) -> Recipe | Rejection:
     if not compiled.available():
         return Rejection("direct", "nothing is compiled here (llvmlite is missing, or FALTUNG_JIT=0)")
     problem, accumulate = task.problem, task.problem.dtypes.accumulate
+    if problem.channels is not None and not _depthwise(task):
+        return Rejection("direct", "it is for filters and depthwise layers, and this one mixes channels")
     taps = task.kernels[0].size
     unit, norm1 = unit_roundoff(accumulate), max(float(facts.norm1) for facts in task.facts)
     norm2 = max(float(np.sqrt((k.astype(float) ** 2).sum())) for k in task.kernels)
@@ -58,6 +60,14 @@ def propose(task: Task) -> Recipe | Rejection:
         prepare=lambda: Direct(task),
         relative=True,
     )
+
+
+def _depthwise(task: Task) -> bool:
+    """Whether a layer gives each channel a kernel of its own, and the channels are neither lanes nor rows."""
+    problem, channels = task.problem, task.problem.channels
+    assert channels is not None
+    one_to_one = problem.shape[channels.axis] == channels.groups == channels.outputs == len(task.kernels)
+    return one_to_one and len(layout(problem).axes) > 1
 
 
 def _nanoseconds(task: Task) -> float:
@@ -75,7 +85,7 @@ def _nanoseconds(task: Task) -> float:
     cost *= -(-width // macs_a_vector) * macs_a_vector / max(width, 1) if plan.row is not None else 1
     outputs = math.prod(problem.output_shape)
     moved = math.prod(problem.shape) * task.load.itemsize + outputs * problem.dtypes.output.itemsize
-    calls = CALL + EACH_FILTER * len(task.kernels)
+    calls = CALL + EACH_FILTER * (problem.filters or 1)
     return calls + problem.macs * cost / (macs_a_vector * host.vector_ops) + BYTE * moved
 
 
@@ -89,7 +99,8 @@ class Direct:
         self.load_dtype, self.out_dtype = task.load, dtypes.output
         self.types = tap_loops.Types(Element.of(task.load), Element.of(dtypes.accumulate), Element.of(dtypes.output))
         # The kernels of the bank are packed once for every form in which a step asks for them.
-        self.weights = Weights([np.ascontiguousarray(k, dtypes.accumulate).ravel() for k in task.kernels])
+        flat = [np.ascontiguousarray(k, dtypes.accumulate).ravel() for k in task.kernels]
+        self.weights = Weights(flat if problem.channels is None else [np.stack(flat)])
         self.in_shape = self.layout.array_shape(out=False)
         self.out_shape = self.layout.array_shape(out=True)
         self._bound: Kept[tuple[object, ...], list[Step]] = Kept(BOUND_KEPT)

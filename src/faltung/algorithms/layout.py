@@ -13,12 +13,27 @@ from typing import TYPE_CHECKING
 from faltung.problem.geometry import Axis
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from faltung.problem.boundary import Sides
     from faltung.problem.problem import Problem
 
 # A trailing carried axis at least this long is vectorised by itself; a shorter one (RGB) is interleaved with the
 # filtered axis before it, whose taps then lie `inner` elements apart.
 LONG_INNER = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Untied:
+    """Kernels that take turns along the first merged axis: `count` of them, each for `repeat` positions in a row."""
+
+    count: int
+    repeat: int
+
+    def of(self, positions: np.ndarray) -> np.ndarray:
+        """Give the kernel of each position."""
+        kernels: np.ndarray = positions // self.repeat % self.count
+        return kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,7 @@ class Layout:
     inner: int
     row: int | None
     shared: bool
+    untied: Untied | None = None
 
     @property
     def lane(self) -> Axis:
@@ -64,9 +80,22 @@ def layout(problem: Problem) -> Layout:
     if sides[-1] is None and len(axes) > 1 and axes[-1].size < LONG_INNER:
         inner = axes[-1].size
         axes, sides = axes[:-1], sides[:-1]
-    row = _row(axes)
+    untied = _untied(problem)
+    row = _row(axes, untied is not None)
     shared = row is not None and axes[row].taps > 1 and axes[row].stride == 1 and axes[row].dilation == 1
-    return Layout(tuple(axes), tuple(sides), inner, row, shared)
+    return Layout(tuple(axes), tuple(sides), inner, row, shared, untied)
+
+
+def _untied(problem: Problem) -> Untied | None:
+    """Give the kernels of a depthwise layer; axes carried along after its channels are merged with these."""
+    if problem.channels is None:
+        return None
+    repeat = 1
+    for axis in problem.array_axes()[problem.channels.axis + 1 :]:
+        if axis != Axis(axis.size, 1, 1, axis.dilation, 0, axis.size):
+            break
+        repeat *= axis.size
+    return Untied(problem.channels.outputs, repeat)
 
 
 def _merged(problem: Problem) -> tuple[list[Axis], list[Sides | None]]:
@@ -87,19 +116,21 @@ def _merged(problem: Problem) -> tuple[list[Axis], list[Sides | None]]:
     return axes, sides
 
 
-def _row(axes: list[Axis]) -> int | None:
+def _row(axes: list[Axis], untied: bool) -> int | None:
     """Choose the row axis: the last one before the lanes that has taps, so that tap order stays the kernel's.
 
     A kernel with taps along the lanes alone is folded if a line holds many vectors; otherwise rows are lines.
     """
     if len(axes) == 1:
         return None
-    with_taps = [i for i, axis in enumerate(axes[:-1]) if axis.taps > 1]
+    # Rows share their weights, which positions of the first axis of a depthwise layer do not.
+    choices = range(int(untied), len(axes) - 1)
+    with_taps = [i for i in choices if axes[i].taps > 1]
     if with_taps:
         return with_taps[-1]
-    if axes[-1].out >= 1024:
+    if axes[-1].out >= 1024 or not choices:
         return None
-    return max(range(len(axes) - 1), key=lambda i: axes[i].out)
+    return max(choices, key=lambda i: axes[i].out)
 
 
 def kernel_shape(plan: Layout) -> tuple[int, int, int]:

@@ -56,11 +56,13 @@ def lanes(types: Types) -> int:
 
 
 def pack(kernel: np.ndarray, form: Form) -> np.ndarray:
-    """Pack a flat kernel (in C order) as [table, column, row], the order in which the nest reads it.
+    """Pack a flat kernel (in C order) as [table, column, row], as the nest reads it; a stack one by one.
 
     >>> pack(np.arange(6), Form(1, 3, 2)).ravel().tolist()
     [0, 3, 1, 4, 2, 5]
     """
+    if kernel.ndim > 1:
+        return np.stack([pack(one, form) for one in kernel])
     if form.fold:
         padded = np.zeros((form.table, form.rows * form.fold), kernel.dtype)
         flat = kernel.reshape(form.table, -1)
@@ -162,6 +164,8 @@ def _call(
     work: Work, tile: tuple[int, int], form: Form, taps: np.ndarray, values: dict[str, int], lane_shift: int = 0
 ) -> Call:
     positions, source, target = _positions(work)
+    if work.plan.untied is not None:
+        positions[:, 2] *= form.table * form.columns * form.rows * work.types.accumulate.bytes
     block = {
         **values, "positions": len(positions), "position_table": positions.ctypes.data,
         "taps": len(taps), "tap_table": taps.ctypes.data,
@@ -213,9 +217,9 @@ def _tap_table(plan: Layout, frame: Frame, *, with_row: bool, with_lane: bool) -
 
 
 def _positions(work: Work) -> tuple[np.ndarray, int, int]:
-    """List (input, output) offsets of the outer axes' positions, and the offsets of the box's first output."""
+    """List (input, output) offsets and the kernel of the outer axes' positions, and those of the box's first output."""
     plan, box, frame, out_strides = work.plan, work.box, work.frame, work.out_strides
-    table: np.ndarray = np.zeros((1, 2), np.int64)
+    table: np.ndarray = np.zeros((1, 3), np.int64)
     source = target = 0
     for i, (axis, (start, stop)) in enumerate(zip(plan.axes, box, strict=True)):
         lane = i == len(box) - 1
@@ -223,8 +227,10 @@ def _positions(work: Work) -> tuple[np.ndarray, int, int]:
         source += first
         target += (start - work.out_origin[i]) * out_strides[i]
         if i in plan.outer:
-            steps = np.arange(stop - start)[:, None] * [axis.stride * frame.strides[i], out_strides[i]]
-            table = (table[:, None, :] + steps[None, :, :]).reshape(-1, 2)
+            steps = np.arange(stop - start)[:, None] * [axis.stride * frame.strides[i], out_strides[i], 0]
+            if i == 0 and plan.untied is not None:
+                steps[:, 2] = plan.untied.of(np.arange(start, stop))
+            table = (table[:, None, :] + steps[None, :, :]).reshape(-1, 3)
     return np.ascontiguousarray(table), source + frame.lane_start, target
 
 

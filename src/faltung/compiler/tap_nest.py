@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # The 64-bit integers behind the first argument. Strides and offsets are in bytes; tables hold 64-bit integers.
 FIELDS = (
     "positions",       # entries of the position table
-    "position_table",  # address: (input offset, output offset) pairs
+    "position_table",  # address: (input offset, output offset, offset of the weights)
     "taps",            # entries of the tap table
     "tap_table",       # address: input offsets
     "height",          # output rows
@@ -105,9 +105,10 @@ class _Emitter:
         row_blocks, last_row = self._blocks(p["height"], nest.rows)
         lane_blocks, last_lane = self._blocks(p["width"], width)
         with w.loop(p["positions"]) as o:
-            entry = w.offset(self.positions, w.mul(o.index, 16))
+            entry = w.offset(self.positions, w.mul(o.index, 24))
             source = w.offset("%src", w.op(f"load i64, ptr {entry}, align 8"))
             target = w.offset("%dst", w.op(f"load i64, ptr {w.offset(entry, 8)}, align 8"))
+            self.weights = w.offset("%weights", w.op(f"load i64, ptr {w.offset(entry, 16)}, align 8"))
             with w.loop(row_blocks) as rows:
                 y = w.minimum(w.mul(rows.index, nest.rows), last_row)
                 in_row = w.offset(source, w.mul(y, p["in_row"]))
@@ -131,7 +132,7 @@ class _Emitter:
         """Sum all taps of one register tile and store it."""
         w, nest = self.w, self.nest
         zero = [(self.acc_type, "zeroinitializer") for _ in self.tile]
-        with w.loop(self.p["taps"], [*zero, ("ptr", "%weights")]) as t:
+        with w.loop(self.p["taps"], [*zero, ("ptr", self.weights)]) as t:
             *acc, weights = t.values
             shift = w.op(f"load i64, ptr {w.offset(self.taps, w.mul(t.index, 8))}, align 8")
             acc = self._rows(acc, w.offset(source, shift), weights)

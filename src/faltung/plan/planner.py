@@ -45,7 +45,7 @@ class Wishes:
 NO_WISHES = Wishes()
 # Sums of taps as the definition has them: nothing is more precise.
 PLAIN = ("direct", "numpy", "layer", "banks")
-LAYERS = ("layer", "banks")
+LAYERS = ("direct", "layer", "banks")
 
 
 def plan(
@@ -79,8 +79,9 @@ def plan(
 
 
 def _ask(name: str, task: Task) -> Recipe | Rejection:
-    if (task.problem.channels is not None) != (name in LAYERS):
-        return Rejection(name, "it is for layers" if name in LAYERS else "it is for filters, and this is a layer")
+    layer = task.problem.channels is not None
+    if layer and name not in LAYERS:
+        return Rejection(name, "it is for filters, and this is a layer")
     return ALGORITHMS[name](task)
 
 
