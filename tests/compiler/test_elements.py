@@ -38,7 +38,7 @@ def run(load: str, accumulate: str, store: str, values: list[Any]) -> np.ndarray
     source = np.array(padded, load)
     out = np.zeros(len(padded), store)
     weight = np.ones(1, accumulate)
-    positions, taps = np.zeros(2, np.int64), np.zeros(1, np.int64)
+    positions, taps = np.zeros(3, np.int64), np.zeros(1, np.int64)
     given = {
         "positions": 1, "position_table": positions.ctypes.data, "taps": 1, "tap_table": taps.ctypes.data,
         "height": 1, "width": len(padded), "tap_rows": 1, "tap_columns": 1, "last_columns": 1,
