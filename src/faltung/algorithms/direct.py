@@ -76,7 +76,7 @@ def _nanoseconds(task: Task) -> float:
     macs_a_vector = host.vector_bytes // accumulate.itemsize
     cost = 1.0 if accumulate.kind == "f" else INTEGER_COST[accumulate.itemsize]
     row = plan.axes[plan.row] if plan.shared and plan.row is not None else None
-    row_taps = min(row.taps, row.out) if row is not None else 1
+    row_taps = max(1, min(row.taps, row.out)) if row is not None else 1
     if plan.row is None and plan.lane.taps > macs_a_vector:  # folded lines share the loads of distant taps
         row_taps = plan.lane.taps // macs_a_vector
     cost *= 1 + UNSHARED_COST / row_taps
