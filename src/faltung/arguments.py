@@ -33,6 +33,18 @@ def bank(kernel: Any) -> tuple[tuple[np.ndarray, ...], int | None]:
     return (read_only(np.array(as_array(kernel))),), None
 
 
+def own_anchor(kernel: Any) -> tuple[int, ...] | None:
+    """Return the anchor that a filter, or a bank of filters, brings along; None where it is the middle."""
+    parts = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel]
+    anchors: set[tuple[int, ...]] = {f.anchor for f in parts if not getattr(f, "is_centred", True)}
+    if not anchors:
+        return None
+    if len({getattr(f, "anchor", None) for f in parts}) > 1:
+        msg = f"the filters of a bank have different anchors {sorted(anchors)}; "
+        raise GeometryError(msg + "f + 0 * g gives f the window and anchor of both")
+    return anchors.pop()
+
+
 def layer(kernel: Any, groups: Any) -> tuple[tuple[np.ndarray, ...], None]:
     """Split a layer's kernel into that of each output channel, read-only."""
     array = np.array(as_array(kernel))

@@ -90,6 +90,8 @@ class Convolution:
         groups: int = 1,
     ) -> None:
         self.channels, self.groups = bool(channels), groups
+        if anchor is None and mode == "same" and padding is None and not channels:
+            anchor = arguments.own_anchor(kernel)
         self.kernels, self.filters = arguments.layer(kernel, groups) if channels else arguments.bank(kernel)
         self.window = self.kernels[0].shape[1:] if channels else self.kernels[0].shape
         self.flip, self.mode, self.padding = bool(flip), mode, padding

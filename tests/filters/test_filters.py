@@ -167,12 +167,13 @@ def test_parse_gives_what_the_function_gives() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("blur", "unknown filter 'blur'; there are gaussian:sigma=...,truncate=4.0; box:size=...; sobel:axis=-1;"),
+        ("blur", "unknown filter 'blur'; there are gaussian:sigma=...; box:size=...; disk:radius=...; binomial;"),
         ("", "unknown filter ''; there are gaussian"),
+        ("schar", "unknown filter 'schar' (did you mean scharr?); there are gaussian"),
         ("gaussian", "filter gaussian needs sigma: write gaussian:sigma=...,truncate=4.0"),
         ("gaussian:2", "filter gaussian: '2' has no name; write gaussian:sigma=...,truncate=4.0"),
         ("gaussian:sgima=2", "filter gaussian has no parameter 'sgima'; it takes sigma, truncate"),
-        ("laplacian:size=2", "filter laplacian has no parameter 'size'; it takes no parameters"),
+        ("laplacian:size=2", "filter laplacian has no parameter 'size'; it takes spacing"),
         ("box:size=3,size=5", "filter box: size is given twice in 'size=3,size=5'"),
         ("gaussian:sigma=wide", "gaussian: sigma is 'wide'; give standard deviations in samples, 0 or more"),
         ("gaussian:sigma=1,", "gaussian: sigma is (1, ''); give standard deviations"),

@@ -182,18 +182,30 @@ def cache(
 @app.command()
 @reported
 def filters(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME:params]", help="Print the kernel of this filter.")
+    name: Annotated[str | None, typer.Argument(metavar="[NAME[:params]]", help="Show this filter.")] = None,
+    ndim: Annotated[int, typer.Option(help="Number of axes of the kernel.")] = 2,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the taps (.npy, .tif) or a picture of them (.png, .jpg) instead of showing them.",
+        ),
     ] = None,
-    ndim: Annotated[int, typer.Option(help="Number of axes of the printed kernel.")] = 2,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
 ) -> None:
-    """List the filters with their parameters, or print the kernel of one.
+    """List the filters, or show one: formula, source, parameters, and its kernel drawn.
 
     faltung filters
 
-    faltung filters gaussian:sigma=0.8 --ndim 1
-    """
-    from faltung.cli.report import filter_lines, kernel_lines
+    faltung filters gabor:wavelength=8,angle=30
 
-    for line in kernel_lines(name, ndim) if name else filter_lines():
-        typer.echo(line)
+    faltung filters gaussian:sigma=2,order=0,1 --save slope.npy
+    """
+    from faltung.cli import filters as pages
+
+    if save:
+        typer.echo(pages.save(pages.required(name), ndim, save, force=force))
+    elif name:
+        pages.show(name, ndim)
+    else:
+        pages.show_all()

@@ -1,4 +1,4 @@
-"""What ``info``, ``cache`` and ``filters`` print, line by line."""
+"""What ``info`` and ``cache`` print, line by line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 from faltung.compiler import cache
 from faltung.errors import CompileError
 from faltung.files import open_picture
-from faltung.filters import REGISTRY, parameters, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,27 +77,3 @@ def cache_lines(*, clear: bool) -> Iterator[str]:
     yield f"folder   {cache.folder()}"
     yield f"entries  {len(entries)}"
     yield f"bytes    {total}"
-
-
-def filter_lines() -> Iterator[str]:
-    """List the filters: how each is written, and what it does."""
-    for name, function in REGISTRY.items():
-        given = parameters(name).items()
-        pieces = [key if value is None else f"{key}={value}" for key, value in given]
-        doc = (function.__doc__ or "").split("\n\n")
-        formula = next((part for part in doc if part.strip().startswith("Formula:")), "")
-        yield name + (":" if pieces else "") + ",".join(pieces)
-        yield f"    {_flat(doc[0]).removeprefix('Return ')}"
-        if formula:
-            yield f"    {_flat(formula.split('Source:')[0]).removeprefix('Formula: ').rstrip('.')}"
-
-
-def kernel_lines(text: str, ndim: int) -> Iterator[str]:
-    """Print one filter and its taps."""
-    found = parse(text, ndim=ndim)
-    yield repr(found)
-    yield from np.array2string(found.kernel, threshold=1000, max_line_width=100).splitlines()
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.replace("``", "").split())
