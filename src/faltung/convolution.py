@@ -17,20 +17,19 @@ from faltung.problem import geometry
 from faltung.problem.kernel import facts
 from faltung.problem.problem import Channels, Problem
 from faltung.runtime.kept import Kept
+from faltung.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, DTypeLike
 
-    from faltung.stream import Stream
-
     PerAxis = int | Sequence[int]
 
 PLANS_KEPT = 32
 
 
-class Convolution:
+class Convolution(Views):
     """A convolution (or, with ``flip=False``, a correlation) with a fixed kernel, described once for any array.
 
     Parameters
@@ -168,17 +167,6 @@ class Convolution:
             )
             self._plans.keep(key, plan)
         return plan
-
-    def stream(self, axis: int | None = None, threads: int | None = None) -> Stream:
-        """Filter an input that arrives in pieces along `axis` (the first filtered axis by default); see `Stream`.
-
-        >>> live = Convolution([1, -1], boundary="edge").stream()
-        >>> live([1, 4, 9]), live([16]), live.finish()
-        (array([3, 5]), array([7]), array([0]))
-        """
-        from faltung.stream import Stream
-
-        return Stream(self, axis, threads)
 
     def output_shape(self, shape: int | Sequence[int]) -> tuple[int, ...]:
         """Give the shape of the result for an input shape.

@@ -1,0 +1,1 @@
+"""A convolution seen from outside: its matrix, its adjoint, what it costs, what it reads, what it does to a wave."""
