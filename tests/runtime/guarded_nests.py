@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from guarded_pass import run_pass
 
 from faltung.compiler import kernels
 from faltung.compiler.copy_nest import CONSTANT_ROW, CopyNest
 from faltung.compiler.copy_nest import FIELDS as COPY_FIELDS
 from faltung.compiler.layer_nest import FIELDS as LAYER_FIELDS
 from faltung.compiler.layer_nest import LayerNest
+from faltung.compiler.pass_nest import PassNest
 from faltung.compiler.tap_nest import FIELDS, TapNest
 
 if TYPE_CHECKING:
@@ -33,6 +35,14 @@ def run_nest(nest: Any, guards: Guards) -> int:
             run_copy(nest, guards, run, run)
             guards.check_and_reuse()
             count += 1
+        return count
+    if isinstance(nest, PassNest):
+        lanes = isas.host().vector_bytes // nest.accumulate.bytes
+        for turn, width in enumerate(range(1, 2 * lanes + 2)):
+            for outputs in (1, 7, lanes, 2 * lanes + 3):
+                run_pass(nest, guards, width, outputs, turn)
+                guards.check_and_reuse()
+                count += 1
         return count
     assert isinstance(nest, TapNest), f"{nest} is of a kind that this test does not know"
     lanes = nest.lanes(isas.host())
@@ -82,7 +92,10 @@ def run_taps(nest: TapNest, guards: Guards, width: int, height: int, turn: int) 
         (height - 1 + i) * in_row + (n - 1) * step + load * width for i, n in ((rows - 1, last), (rows - 2, columns))
     ]
     plane, out_plane = max(reach[: 2 if rows > 1 else 1]), out_row * height
-    tables = guards.array(2, np.int64, [0, 3 * load]), guards.array((2, 3), np.int64, [[0, 0, 0], [5 * load, out_plane, 0]])
+    tables = (
+        guards.array(2, np.int64, [0, 3 * load]),
+        guards.array((2, 3), np.int64, [[0, 0, 0], [5 * load, out_plane, 0]]),
+    )
     source = guards.array((plane + 8 * load) // load, _dtype(nest.load), 1)
     weights = guards.array(2 * rows * columns, _dtype(nest.accumulate), 1)
     out = guards.array(out_plane * 2 // store - (out_row // store - width), _dtype(nest.store), 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faltung.algorithms import banks, direct, layer, numpy_taps
+from faltung.algorithms import banks, direct, layer, numpy_taps, separable
 from faltung.algorithms.task import Recipe, Rejection, Task
 from faltung.errors import BoundaryError, PlanError
 from faltung.plan.bounds import bounds, default_tolerance
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS: dict[str, Callable[[Task], Recipe | Rejection]] = {
     "direct": direct.propose,
+    "separable": separable.propose,
     "numpy": numpy_taps.propose,
     "layer": layer.propose,
     "banks": banks.propose,
