@@ -63,7 +63,7 @@ def _line(chosen: AxisMap, dtype: np.dtype) -> _Line:
     odd = np.zeros(len(chosen.index), bool)
     if chosen.sign is not None and chosen.first is not None and chosen.last is not None:
         odd = (chosen.index >= 0) & ((chosen.sign < 0) | (chosen.first != 0) | (chosen.last != 0))
-    first, run = _contiguous(np.where(odd, -1, chosen.index))
+    first, run = contiguous_run(np.where(odd, -1, chosen.index))
     others = np.r_[0:first, first + run : len(chosen.index)]
     at = np.flatnonzero(odd[others])
     rest, edges, sign = pick(chosen, others), [], nothing
@@ -150,7 +150,7 @@ def prepare(
     if not (lane >= 0).any():
         inside[:] = False
     rows[~inside] = CONSTANT_ROW
-    first, run = _contiguous(lane)
+    first, run = contiguous_run(lane)
     low, high = (_columns(part, itemsize, inner) for part in (lane[:first], lane[first + run :]))
     some = int(lane[lane >= 0][0]) if (lane >= 0).any() else 0
     middle = (int(lane[first]) if run else some) * inner * itemsize
@@ -205,7 +205,7 @@ def _one_constant(maps: Sequence[AxisMap]) -> complex | None:
     return values.pop() if values else 0
 
 
-def _contiguous(index: np.ndarray) -> tuple[int, int]:
+def contiguous_run(index: np.ndarray) -> tuple[int, int]:
     """Find the longest run of consecutive samples: (first position, length)."""
     if len(index) == 0:
         return 0, 0

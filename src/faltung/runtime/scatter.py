@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faltung.errors import GeometryError
-from faltung.runtime.gather import _contiguous
+from faltung.runtime.gather import contiguous_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def _fold(values: np.ndarray, axis: int, chosen: AxisMap, size: int) -> np.ndarr
         for part, default in ((chosen.sign, ones), (chosen.first, zeros), (chosen.last, zeros))
     )
     plain = (chosen.index >= 0) & (sign == 1) & (first == 0) & (last == 0)
-    begin, run = _contiguous(np.where(plain, chosen.index, -1))
+    begin, run = contiguous_run(np.where(plain, chosen.index, -1))
     if run == size:
         # The array lies whole within its extension: the rest is added to it where it is.
         target = source[begin : begin + run]
