@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import faltung as ft
 from faltung import definition
+from faltung.plan.choice import ALGORITHMS
 from faltung.plan.plan import Plan
-from faltung.plan.planner import ALGORITHMS
 from strategies import Case, problems
 
 # What an algorithm needs to find in the kernel; everything else takes any.

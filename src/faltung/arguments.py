@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from faltung.errors import GeometryError, PlanError
+from faltung.plan.choice import Wishes
 from faltung.plan.plan import as_array
-from faltung.plan.planner import Wishes
 from faltung.problem import geometry
 
 if TYPE_CHECKING:

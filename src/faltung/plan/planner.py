@@ -1,52 +1,26 @@
-"""From a problem and its kernels to a plan: every algorithm proposes, the fastest that is precise enough is taken."""
+"""From a problem and its kernels to a plan: complex numbers become real tasks, and a recipe is chosen for them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faltung.algorithms import banks, direct, layer, numpy_taps, separable
 from faltung.algorithms.task import Recipe, Rejection, Task
 from faltung.errors import BoundaryError, PlanError
 from faltung.plan.bounds import bounds, default_tolerance
+from faltung.plan.choice import NO_WISHES, Wishes, ask, choose, propose
 from faltung.plan.plan import Plan, Plane
 from faltung.problem.boundary import Rule, axis_map
 from faltung.problem.kernel import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from faltung.problem.boundary import Sides
     from faltung.problem.dtypes import Dtypes
     from faltung.problem.problem import Problem
-
-ALGORITHMS: dict[str, Callable[[Task], Recipe | Rejection]] = {
-    "direct": direct.propose,
-    "separable": separable.propose,
-    "numpy": numpy_taps.propose,
-    "layer": layer.propose,
-    "banks": banks.propose,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the caller demands of the method: its name, the error it may make, the scratch memory it may take.
-
-    `tolerance` is a multiple of ‖kernel‖₁ · max|x|, None for that of exact methods; `max_memory` is in bytes.
-    """
-
-    algorithm: str | None = None
-    tolerance: float | None = None
-    max_memory: int | None = None
-
-
-NO_WISHES = Wishes()
-# Sums of taps as the definition has them: nothing is more precise.
-PLAIN = ("direct", "numpy", "layer", "banks")
-LAYERS = ("direct", "layer", "banks")
 
 
 def plan(
@@ -64,8 +38,7 @@ def plan(
         Task(component, _load_dtype(component), tuple(bank), found, allowed, wishes.tolerance is not None)
         for component in _components(problem, len(bank), store)
     ]
-    answers = tuple(_ask(name, tasks[0]) for name in ALGORITHMS)
-    chosen, others = _choose(answers, tasks[0], wishes)
+    chosen, others = choose(ask(tasks[0], wishes), tasks[0], wishes)
     layers = 1 if problem.channels is None else problem.channels.outputs
     recipes = [chosen, *(_again(task, chosen.algorithm) for task in tasks[1:])]
     planes = [
@@ -79,59 +52,9 @@ def plan(
     )  # fmt: skip
 
 
-def _ask(name: str, task: Task) -> Recipe | Rejection:
-    layer = task.problem.channels is not None
-    if layer and name not in LAYERS:
-        return Rejection(name, "it is for filters, and this is a layer")
-    return ALGORITHMS[name](task)
-
-
-def _choose(
-    answers: Sequence[Recipe | Rejection], task: Task, wishes: Wishes
-) -> tuple[Recipe, tuple[Recipe | Rejection, ...]]:
-    """Take the fastest recipe that keeps to tolerance and memory; give the others with what spoke against them."""
-    judged = [_judge(answer, task, wishes) for answer in answers]
-    fitting = [answer for answer in judged if isinstance(answer, Recipe)]
-    if wishes.algorithm is not None:
-        names = [answer.algorithm for answer in answers]
-        if wishes.algorithm not in names:
-            msg = f"unknown algorithm {wishes.algorithm!r}; there are {', '.join(map(repr, names))}, or None to choose"
-            raise PlanError(msg)
-        forced = judged[names.index(wishes.algorithm)]
-        if isinstance(forced, Rejection):
-            msg = f"algorithm={wishes.algorithm!r} does not serve this problem: {forced.reason}"
-            raise PlanError(msg)
-        fitting = [forced]
-    if not fitting:
-        reasons = "; ".join(
-            f"{answer.algorithm}: {answer.reason}" for answer in judged if isinstance(answer, Rejection)
-        )
-        msg = f"no algorithm serves this problem as asked ({reasons}); allow a larger max_memory or tolerance"
-        raise PlanError(msg)
-    chosen = min(fitting, key=lambda recipe: recipe.nanoseconds)
-    return chosen, tuple(answer for answer in judged if answer is not chosen)
-
-
-def _judge(answer: Recipe | Rejection, task: Task, wishes: Wishes) -> Recipe | Rejection:
-    """Reject a recipe that is not precise enough or takes too much memory; plain sums of taps are always precise."""
-    if isinstance(answer, Rejection):
-        return answer
-    if wishes.max_memory is not None and answer.workspace > wishes.max_memory:
-        reason = f"it needs {answer.workspace:,} bytes of scratch for each thread, max_memory is {wishes.max_memory:,}"
-        return Rejection(answer.algorithm, reason)
-    plain = answer.algorithm in PLAIN
-    if plain and not task.approximate:
-        return answer
-    norm1 = max(float(found.norm1) for found in task.facts)
-    if not answer.error <= task.tolerance * norm1 and not (answer.error == 0 and task.tolerance == 0):
-        reason = f"its error bound is {answer.error / norm1 if norm1 else answer.error:.1e} of ‖kernel‖₁ · max|x|, "
-        return Rejection(answer.algorithm, f"{reason}{task.tolerance:.1e} is allowed")
-    return answer
-
-
 def _again(task: Task, algorithm: str) -> Recipe:
     """Propose once more, for the other part of a complex input: only constants beyond the edges differ."""
-    answer = ALGORITHMS[algorithm](task)
+    answer = propose(algorithm, task)
     if isinstance(answer, Rejection):
         msg = f"algorithm {algorithm!r} serves only one part of these complex numbers: {answer.reason}"
         raise PlanError(msg)

@@ -6,7 +6,7 @@ import pytest
 import faltung as ft
 from faltung.algorithms.task import Recipe, Rejection, Task
 from faltung.compiler import kernels
-from faltung.plan.planner import Wishes, _choose
+from faltung.plan.choice import Wishes, choose
 from faltung.problem.kernel import facts
 
 PLAIN = "direct" if kernels.available() else "numpy"
@@ -24,7 +24,7 @@ def task(tolerance=1e-4, approximate=False):
 
 
 def chosen(answers, of=None, **wishes):
-    return _choose(answers, of or task(), Wishes(**wishes))[0].algorithm
+    return choose(answers, of or task(), Wishes(**wishes))[0].algorithm
 
 
 def test_the_fastest_is_taken() -> None:
@@ -35,7 +35,7 @@ def test_one_that_is_not_precise_enough_is_not() -> None:
     answers = [recipe("direct", 900.0), recipe("rough", 100.0, error=2e-4)]
     assert chosen(answers) == "direct"
     assert chosen(answers, task(1e-3)) == "rough"
-    others = _choose(answers, task(), Wishes())[1]
+    others = choose(answers, task(), Wishes())[1]
     assert isinstance(others[0], Rejection)
     assert others[0].reason == "its error bound is 2.0e-04 of ‖kernel‖₁ · max|x|, 1.0e-04 is allowed"
 

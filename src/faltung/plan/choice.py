@@ -1,0 +1,116 @@
+"""The choice among algorithms: all are asked, the fastest that keeps to tolerance and memory is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from faltung.algorithms import direct, numpy_taps
+from faltung.algorithms.task import Recipe, Rejection
+from faltung.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from faltung.algorithms.task import Task
+
+# Sums of taps as the definition has them: nothing is more precise.
+PLAIN = ("direct", "numpy", "layer", "banks")
+LAYERS = ("direct", "layer", "banks")
+ALGORITHMS = ("direct", "separable", "numpy", "layer", "banks")
+# A sum of so few taps, or so short a one (in nanoseconds), is done before another algorithm has looked at the kernel.
+FEW_TAPS, SHORT = 9, 15_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller demands of the method: its name, the error it may make, the scratch memory it may take.
+
+    `tolerance` is a multiple of ‖kernel‖₁ · max|x|, None for that of exact methods; `max_memory` is in bytes.
+    """
+
+    algorithm: str | None = None
+    tolerance: float | None = None
+    max_memory: int | None = None
+
+
+NO_WISHES = Wishes()
+
+
+def propose(name: str, task: Task) -> Recipe | Rejection:
+    """Ask one algorithm; those that are seldom wanted are loaded when they are."""
+    plain = {"direct": direct.propose, "numpy": numpy_taps.propose}
+    if name in plain:
+        return plain[name](task)
+    answer: Recipe | Rejection = import_module(f"faltung.algorithms.{name}").propose(task)
+    return answer
+
+
+def ask(task: Task, wishes: Wishes) -> list[Recipe | Rejection]:
+    """Ask every algorithm that the task may be for."""
+    direct_answer = propose("direct", task)
+    answers: list[Recipe | Rejection] = []
+    for name in ALGORITHMS:
+        reason = _out_of_place(name, task)
+        if reason is None and name not in PLAIN and name != wishes.algorithm and _quick(direct_answer, task):
+            reason = "the plain sum is done before this is prepared"
+        if reason is not None:
+            answers.append(Rejection(name, reason))
+        else:
+            answers.append(direct_answer if name == "direct" else propose(name, task))
+    return answers
+
+
+def _out_of_place(name: str, task: Task) -> str | None:
+    """Tell algorithms for layers from those for filters."""
+    if task.problem.channels is not None:
+        return None if name in LAYERS else "it is for filters, and this is a layer"
+    return "it is for layers" if name in ("layer", "banks") else None
+
+
+def _quick(plain: Recipe | Rejection, task: Task) -> bool:
+    return isinstance(plain, Recipe) and (task.kernels[0].size <= FEW_TAPS or plain.nanoseconds < SHORT)
+
+
+def choose(
+    answers: Sequence[Recipe | Rejection], task: Task, wishes: Wishes
+) -> tuple[Recipe, tuple[Recipe | Rejection, ...]]:
+    """Take the fastest recipe that keeps to tolerance and memory; give the others with what spoke against them."""
+    judged = [_judge(answer, task, wishes) for answer in answers]
+    fitting = [answer for answer in judged if isinstance(answer, Recipe)]
+    if wishes.algorithm is not None:
+        names = [answer.algorithm for answer in answers]
+        if wishes.algorithm not in names:
+            msg = f"unknown algorithm {wishes.algorithm!r}; there are {', '.join(map(repr, names))}, or None to choose"
+            raise PlanError(msg)
+        forced = judged[names.index(wishes.algorithm)]
+        if isinstance(forced, Rejection):
+            msg = f"algorithm={wishes.algorithm!r} does not serve this problem: {forced.reason}"
+            raise PlanError(msg)
+        fitting = [forced]
+    if not fitting:
+        reasons = "; ".join(
+            f"{answer.algorithm}: {answer.reason}" for answer in judged if isinstance(answer, Rejection)
+        )
+        msg = f"no algorithm serves this problem as asked ({reasons}); allow a larger max_memory or tolerance"
+        raise PlanError(msg)
+    chosen = min(fitting, key=lambda recipe: recipe.nanoseconds)
+    return chosen, tuple(answer for answer in judged if answer is not chosen)
+
+
+def _judge(answer: Recipe | Rejection, task: Task, wishes: Wishes) -> Recipe | Rejection:
+    """Reject a recipe that is not precise enough or takes too much memory; plain sums of taps are always precise."""
+    if isinstance(answer, Rejection):
+        return answer
+    if wishes.max_memory is not None and answer.workspace > wishes.max_memory:
+        reason = f"it needs {answer.workspace:,} bytes of scratch for each thread, max_memory is {wishes.max_memory:,}"
+        return Rejection(answer.algorithm, reason)
+    plain = answer.algorithm in PLAIN
+    if plain and not task.approximate:
+        return answer
+    norm1 = max(float(found.norm1) for found in task.facts)
+    if not answer.error <= task.tolerance * norm1 and not (answer.error == 0 and task.tolerance == 0):
+        reason = f"its error bound is {answer.error / norm1 if norm1 else answer.error:.1e} of ‖kernel‖₁ · max|x|, "
+        return Rejection(answer.algorithm, f"{reason}{task.tolerance:.1e} is allowed")
+    return answer
