@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faltung import definition, errors, filters
+    from faltung import continuous, definition, errors, filters
     from faltung.convolution import Convolution
     from faltung.errors import FaltungError
     from faltung.functional import convolve, correlate
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Convolution", "FaltungError", "convolve", "correlate", "definition", "errors", "filters", "match_template"]
+__all__ = [
+    "Convolution",
+    "FaltungError",
+    "continuous",
+    "convolve",
+    "correlate",
+    "definition",
+    "errors",
+    "filters",
+    "match_template",
+]
 
 _WHERE = {
     "Convolution": "faltung.convolution",
