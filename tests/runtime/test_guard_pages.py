@@ -200,7 +200,7 @@ def run_child(name: str, given: bytes = b"") -> subprocess.CompletedProcess[byte
         [sys.executable, "-X", "faulthandler", __file__, name],
         input=given,
         capture_output=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
