@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from guarded_fourier import run_fourier
 from guarded_pass import run_pass
+from guarded_windows import run_sequence, run_windows
 
 from faltung.compiler import kernels
 from faltung.compiler.copy_nest import CONSTANT_ROW, CopyNest
 from faltung.compiler.copy_nest import FIELDS as COPY_FIELDS
+from faltung.compiler.fourier_nest import AxisNest, LastNest
 from faltung.compiler.layer_nest import FIELDS as LAYER_FIELDS
 from faltung.compiler.layer_nest import LayerNest
+from faltung.compiler.load_nest import LoadNest
 from faltung.compiler.pass_nest import PassNest
+from faltung.compiler.sequence_nest import SequenceNest
+from faltung.compiler.store_nest import StoreNest
 from faltung.compiler.tap_nest import FIELDS, TapNest
+from faltung.compiler.window_nest import WindowNest
 
 if TYPE_CHECKING:
     from guards import Guards
@@ -44,6 +51,12 @@ def run_nest(nest: Any, guards: Guards) -> int:
                 guards.check_and_reuse()
                 count += 1
         return count
+    if isinstance(nest, WindowNest):
+        return run_windows(nest, guards)
+    if isinstance(nest, SequenceNest):
+        return run_sequence(guards)
+    if isinstance(nest, (AxisNest, LastNest, LoadNest, StoreNest)):
+        return run_fourier(nest, guards)
     assert isinstance(nest, TapNest), f"{nest} is of a kind that this test does not know"
     lanes = nest.lanes(isas.host())
     tile = nest.vectors * lanes

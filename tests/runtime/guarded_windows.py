@@ -55,8 +55,8 @@ def run_window(nest: WindowNest, guards: Guards, width: int, height: int, turn: 
     sizes = [1]
     for level, count, _, others in nest.line:
         sizes.append(sizes[level] * count + sum(sizes[other] for other, _ in others))
-    samples = (sizes[-1] if nest.line else nest.count) + len(extras)
-    want = samples * factor * (3 if nest.after else 1) if nest.op == "add" else 1
+    samples = (sizes[-1] if nest.line else nest.count) * factor + len(extras) * (factor if nest.extras else 1)
+    want = samples * (3 if nest.after else 1) if nest.op == "add" else 1
     rows = np.full(height * out_row // store, np.nan)
     rows[: out.size] = out
     assert (rows.reshape(height, -1)[:, :width] == want).all()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Sums of taps as the definition has them: nothing is more precise.
 PLAIN = ("direct", "numpy", "layer", "banks")
 LAYERS = ("direct", "layer", "banks")
-ALGORITHMS = ("direct", "separable", "numpy", "layer", "banks")
+ALGORITHMS = ("direct", "separable", "window_sum", "fourier", "numpy", "layer", "banks")
 # A sum of so few taps, or so short a one (in nanoseconds), is done before another algorithm has looked at the kernel.
 FEW_TAPS, SHORT = 9, 15_000.0
 
