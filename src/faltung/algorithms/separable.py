@@ -174,7 +174,6 @@ class Separable:
         boxes = separable_cost.boxes(self.layout, self.active, self._types[1].bytes, 1)
         return [
             ("method", f"{len(self.active)} passes over each box, one along every filtered axis, fused in cache"),
-            ("factors", "; ".join(_structure(one) for one in self.factors)),
             ("order", "one chain of multiply-adds per output and pass, the samples of equal weights added first"),
             ("paired taps", f"in {pairs} of {total} factors, which halves the multiplications"),
             ("instructions", f"{isa.name}{', fused multiply-add' if isa.has_fma else ''}"),

@@ -48,11 +48,13 @@ def propose(name: str, task: Task) -> Recipe | Rejection:
 
 
 def ask(task: Task, wishes: Wishes) -> list[Recipe | Rejection]:
-    """Ask every algorithm that the task may be for."""
+    """Ask every algorithm that the task may be for, and the one that is wished for."""
     direct_answer = propose("direct", task)
     answers: list[Recipe | Rejection] = []
     for name in ALGORITHMS:
         reason = _out_of_place(name, task)
+        if reason is not None and name != wishes.algorithm:
+            continue
         if reason is None and name not in PLAIN and name != wishes.algorithm and _quick(direct_answer, task):
             reason = "the plain sum is done before this is prepared"
         if reason is not None:

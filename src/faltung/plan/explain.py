@@ -60,10 +60,10 @@ def _against(other: Recipe | Rejection, chosen: Recipe) -> str:
 def _time(nanoseconds: float) -> str:
     """Write a time with its unit.
 
-    >>> _time(2_340_000.0), _time(812.0), _time(5e10)
-    ('2.3 ms', '0.81 µs', '50 s')
+    >>> _time(142_340_000.0), _time(812.0), _time(5e10)
+    ('140 ms', '0.81 µs', '50 s')
     """
     for unit, size in (("s", 1e9), ("ms", 1e6)):
         if nanoseconds >= size:
-            return f"{nanoseconds / size:.2g} {unit}"
-    return f"{nanoseconds / 1e3:.2g} µs"
+            return f"{float(f'{nanoseconds / size:.2g}'):g} {unit}"
+    return f"{float(f'{nanoseconds / 1e3:.2g}'):g} µs"
