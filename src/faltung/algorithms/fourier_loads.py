@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 # Prepared gathers are kept up to about this many bytes of tables.
 TABLES_KEPT = 16 << 20
-STRIDES_KEPT = 4
+STRIDES_KEPT, BLOCKS_KEPT = 4, 128
 Ranges = tuple[tuple[int, int], ...]
 
 
 class Load(NamedTuple):
     """How one tile is loaded.
 
-    `careful` says that blocks cannot tell whether a window is dwarfed, `clear` that the rest of the tile becomes zero.
+    `careful` says that blocks cannot tell whether a window is dwarfed, `clear` that the rest of the tile becomes zero;
+    `held` is what the parameters point to.
     """
 
     parameters: int
@@ -38,6 +39,7 @@ class Load(NamedTuple):
     gather: gather.Gather | None
     careful: bool
     clear: bool
+    held: object
 
 
 class Loads:
@@ -54,7 +56,7 @@ class Loads:
         norms = [1.0, *(float(facts.norm1) for facts in task.facts)]
         least = 32 * float(info.tiny) * tiling.points / (float(info.eps) * min(norms))
         self.limits = least, float(info.max) / (4 * tiling.points * max(norms))
-        self._blocks: dict[tuple[object, ...], tuple[int, object]] = {}
+        self._blocks: Kept[tuple[object, ...], tuple[int, object]] = Kept(BLOCKS_KEPT)
         self._images: Kept[tuple[int, ...], list[int]] = Kept(STRIDES_KEPT)
         self._tiles: Kept[tuple[object, ...], Load] = Kept(
             max(16, TABLES_KEPT // (8 * tiling.points // tiling.shape[-1] + 2048))
@@ -85,8 +87,10 @@ class Loads:
         tiling, axes = self.tiling, self.tiling.view.axes
         starts = [first - axis.low for first, axis in zip(place.first, axes, strict=True)]
         if tiling.inside(place):
-            parameters = self._parameters(self._row_strides(strides), tiling.shape, tuple((0, n) for n in tiling.size))
-            return Load(parameters, sum(a * s for a, s in zip(starts, strides, strict=True)), None, False, False)
+            everything = tuple((0, n) for n in tiling.size)
+            parameters, held = self._parameters(self._row_strides(strides), tiling.shape, everything)
+            offset = sum(a * s for a, s in zip(starts, strides, strict=True))
+            return Load(parameters, offset, None, careful=False, clear=False, held=held)
         maps, counts, box = [], [], []
         ends = [1] * (len(axes) - 1) + [tiling.shape[1] if tiling.bridged else self.lanes]
         if not tiling.bridged:
@@ -107,20 +111,20 @@ class Loads:
             box = [box[0] // tiling.shape[1], tiling.shape[1]]
         whole_row = min(axes[0].taps, overlap(axes[0], tiling.view.sides[0])) >= 2 * tiling.shape[1]
         careful = tiling.bridged and counts[0] != (0, tiling.points) and not whole_row
-        parameters = self._parameters(rows, tuple(box), tuple(counts))
-        return Load(parameters, 0, prepared, careful, tuple(box) != tiling.shape)
+        parameters, held = self._parameters(rows, tuple(box), tuple(counts))
+        return Load(parameters, 0, prepared, careful, clear=tuple(box) != tiling.shape, held=held)
 
     def _row_strides(self, strides: tuple[int, ...]) -> tuple[int, ...]:
         """Give the bytes from row to row of the tile, along all its axes but the last."""
         return (strides[0] * self.tiling.shape[1],) if self.tiling.bridged else strides[:-1]
 
-    def _parameters(self, strides: tuple[int, ...], box: tuple[int, ...], counts: Ranges) -> int:
+    def _parameters(self, strides: tuple[int, ...], box: tuple[int, ...], counts: Ranges) -> tuple[int, object]:
         """Make the parameters for a box of the tile with rows these bytes apart, of which these samples count."""
         found = self._blocks.get((strides, box, counts))
         if found is None:
-            # Two threads may make it at once; all must go on with the one that stays.
-            found = self._blocks.setdefault((strides, box, counts), self._make(strides, box, counts))
-        return found[0]
+            found = self._make(strides, box, counts)
+            self._blocks.keep((strides, box, counts), found)
+        return found
 
     def _make(self, strides: tuple[int, ...], box: tuple[int, ...], counts: Ranges) -> tuple[int, object]:
         shape = self.tiling.shape

@@ -59,8 +59,8 @@ def repair(worker: Worker, tiles: Sequence[int]) -> None:
             piece.original = piece.original.copy()
             piece.finite = piece.finite.copy()
     for group in [together] if calm else [[piece] for piece in together]:
-        if (len(together) > 1 and len(group) == 1) or not _calm(worker, group):
-            _examine(worker, group)
+        if not calm:
+            _examine(worker, group[0])
         _transform(worker, pieces, group)
     for piece in pieces:
         _patch(worker, piece)
@@ -126,17 +126,15 @@ def _dwarfed(worker: Worker, piece: Piece, largest: float) -> np.ndarray:
     return dark
 
 
-def _examine(worker: Worker, group: Sequence[Piece]) -> None:
+def _examine(worker: Worker, piece: Piece) -> None:
     """Mark the windows that a tile by itself dwarfs; all of them where it leaves the range of a transform."""
-    limits = worker.method.loads.limits
-    for piece in group:
-        largest = piece.largest
-        if largest and not limits[0] <= largest <= limits[1]:
-            marked = np.ones(piece.place.wanted, bool)
-        else:
-            marked = _dwarfed(worker, piece, largest)
-        if marked.any():
-            piece.direct = marked if piece.direct is None else marked | piece.direct
+    limits, largest = worker.method.loads.limits, piece.largest
+    if largest and not limits[0] <= largest <= limits[1]:
+        marked = np.ones(piece.place.wanted, bool)
+    else:
+        marked = _dwarfed(worker, piece, largest)
+    if marked.any():
+        piece.direct = marked if piece.direct is None else marked | piece.direct
 
 
 def _transform(worker: Worker, pieces: Sequence[Piece], group: Sequence[Piece]) -> None:
