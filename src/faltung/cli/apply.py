@@ -62,8 +62,10 @@ def apply_job(job: Job, say: Callable[[str], object]) -> None:
         check(job.target, shape, output, picture.axes, force=job.force)
         if job.explain:
             say(plan.explain())
+        # The whole picture's algorithm serves every block, so that cutting it changes no bit.
+        options: dict[str, Any] = {"dtype": dtype, "threads": job.threads, "algorithm": plan.recipe.algorithm}
         blocks = (
-            convolution(_block(job.source, picture, index), dtype=dtype, threads=job.threads)
+            convolution(_block(job.source, picture, index), **options)
             for index in track(block_indices(picture, convolution.axes or ()))
         )
         write_blocks(job.target, blocks, shape, output, picture.axes, like=picture, force=job.force)
@@ -79,7 +81,7 @@ def prepare(job: Job, picture: Picture) -> ft.Convolution:
     axes = filtered_axes(picture, job.axes, given.ndim if given else None)
     kernel: Filter = given or parse(job.filter or "", ndim=len(axes))
     return ft.Convolution(
-        kernel.kernel,
+        kernel,
         flip=job.convolve,
         mode=job.mode,
         boundary=_boundary(job.boundary),
