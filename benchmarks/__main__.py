@@ -1,4 +1,4 @@
-"""`python -m benchmarks promised|drawn|arrays|small|first-call|all [--quick] [--json FILE] [--threads N]`."""
+"""`python -m benchmarks SUITE [--quick] [--json FILE] [--threads N]`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import arrays, first_call, report, small
+from benchmarks import arrays, first_call, planned, report, small
 
-SUITES = {"arrays": arrays.run, "small": small.run, "first-call": first_call.run}
+SUITES = {
+    "arrays": arrays.run,
+    "small": small.run,
+    "first-call": first_call.run,
+    "large-kernels": planned.run_large_kernels,
+    "gaussian": planned.run_gaussian,
+    "box": planned.run_box,
+    "signals": planned.run_signals,
+    "volumes": planned.run_volumes,
+}
 PARTS = {"promised": arrays.run_promised, "drawn": arrays.run_drawn}  # of the suite "arrays"
 
 

@@ -25,21 +25,22 @@ FAMILY_SHAPES = (((60_001,), (9,)), ((257, 255), (5, 5)), ((41, 40, 39), (3, 3, 
 def run(threads: int, quick: bool) -> Outcome:
     """Measure all cases; with several threads, also how the gain from them compares with that of a matrix product."""
     if quick:
-        return _measured([*promised(), *sizes()[::8], *drawn()[::10], *families()[::101]], threads, quick)
-    return _measured([*promised(), *sizes(), *drawn(), *families()], threads, quick)
+        return measured([*promised(), *sizes()[::8], *drawn()[::10], *families()[::101]], threads, quick)
+    return measured([*promised(), *sizes(), *drawn(), *families()], threads, quick)
 
 
 def run_promised(threads: int, quick: bool) -> Outcome:
     """Measure only the cases that have targets: a few minutes."""
-    return _measured(promised(), threads, quick)
+    return measured(promised(), threads, quick)
 
 
 def run_drawn(threads: int, quick: bool) -> Outcome:
     """Measure only the images drawn from the seed."""
-    return _measured(drawn(), threads, quick)
+    return measured(drawn(), threads, quick)
 
 
-def _measured(cases: list[Case], threads: int, quick: bool) -> Outcome:
+def measured(cases: list[Case], threads: int, quick: bool) -> Outcome:
+    """Measure cases one by one, with progress on a terminal."""
     if quick:
         cases = [case.shrunk() for case in cases]
     results = []

@@ -8,6 +8,8 @@ from zlib import crc32
 
 import numpy as np
 
+from faltung import filters
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,6 +38,7 @@ class Case:
     dilation: int = 1
     axes: tuple[int, ...] | None = None
     view: str = "plain"
+    design: str = "random"  # or "gaussian:SIGMA", "box"
     limits: bool = True  # time the sgemm and the copy in the same rounds
     targets: Mapping[str, float] = field(default_factory=dict)
 
@@ -44,6 +47,7 @@ class Case:
         words = [self.dtype, "x".join(map(str, self.shape)), "kernel " + "x".join(map(str, self.kernel))]
         words += [self.weights] if self.weights != self.dtype else []
         words += ["rounded"] if self.rounded else []
+        words += [self.design] if self.design != "random" else []
         words += [self.boundary]
         words += [f"stride {self.stride}"] if self.stride > 1 else []
         words += [f"dilation {self.dilation}"] if self.dilation > 1 else []
@@ -66,7 +70,7 @@ class Case:
     def data(self) -> tuple[Array, Array]:
         """Draw the array and the kernel; the same case always gets the same."""
         generator = np.random.default_rng(crc32(self.name.encode()))
-        kernel = _draw(generator, self.kernel, np.dtype(self.weights), 10)
+        kernel = _kernel(self, generator)
         if self.rounded:  # a mean, so that little saturates
             kernel = np.abs(kernel) / np.abs(kernel).sum()
         if self.view in VIEWS:
@@ -81,6 +85,15 @@ class Case:
         most = {1: 20_000, 2: 150, 3: 30}.get(len(self.filtered), 10)
         shape = tuple(min(n, most) if a in self.filtered else n for a, n in enumerate(self.shape))
         return replace(self, shape=shape)
+
+
+def _kernel(case: Case, generator: np.random.Generator) -> Array:
+    name, _, sigma = case.design.partition(":")
+    if name == "gaussian":
+        return np.asarray(filters.gaussian(float(sigma), len(case.kernel)), case.weights)
+    if name == "box":
+        return np.asarray(filters.box(case.kernel, len(case.kernel)), case.weights)
+    return _draw(generator, case.kernel, np.dtype(case.weights), 10)
 
 
 def _draw(generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any], largest: int) -> Array:
