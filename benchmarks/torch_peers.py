@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.work import Peer, Work
+from benchmarks.work import MOST_SCALAR_MACS, Peer, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +26,8 @@ def of(work: Work) -> Iterator[Peer]:
     if mode and work.small:
         how = "padding=" if mode == "constant" else f"F.pad(mode={mode!r}) timed"
         yield Peer("torch", f"conv{work.rank}d, {how}, {layout}", _call(work, work.x, carried, mode))
+    if work.case.design != "random" or work.x.size * work.kernel.size > MOST_SCALAR_MACS:
+        return
     yield Peer("torch valid", f"conv{work.rank}d, F.pad beforehand, {layout}", _call(work, work.padded, carried, None))
 
 
