@@ -21,6 +21,8 @@ LAYERS = ("direct", "layer", "banks")
 ALGORITHMS = ("direct", "separable", "window_sum", "fourier", "numpy", "layer", "banks")
 # A sum of so few taps, or so short a one (in nanoseconds), is done before another algorithm has looked at the kernel.
 FEW_TAPS, SHORT = 9, 15_000.0
+# A spectrum is made in extended precision: tenths of a second, which a sum of a few milliseconds need not wait for.
+LONG_TO_PREPARE = {"fourier": 5_000_000.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def ask(task: Task, wishes: Wishes) -> list[Recipe | Rejection]:
         reason = _out_of_place(name, task)
         if reason is not None and name != wishes.algorithm:
             continue
-        if reason is None and name not in PLAIN and name != wishes.algorithm and _quick(direct_answer, task):
+        if reason is None and name not in PLAIN and name != wishes.algorithm and _quick(name, direct_answer, task):
             reason = "the plain sum is done before this is prepared"
         if reason is not None:
             answers.append(Rejection(name, reason))
@@ -71,8 +73,11 @@ def _out_of_place(name: str, task: Task) -> str | None:
     return "it is for layers" if name in ("layer", "banks") else None
 
 
-def _quick(plain: Recipe | Rejection, task: Task) -> bool:
-    return isinstance(plain, Recipe) and (task.kernels[0].size <= FEW_TAPS or plain.nanoseconds < SHORT)
+def _quick(name: str, plain: Recipe | Rejection, task: Task) -> bool:
+    """Whether the plain sum is so short that another algorithm's preparation would not pay for many calls."""
+    if not isinstance(plain, Recipe):
+        return False
+    return task.kernels[0].size <= FEW_TAPS or plain.nanoseconds < LONG_TO_PREPARE.get(name, SHORT)
 
 
 def choose(
