@@ -20,7 +20,7 @@ PLAIN = ("direct", "numpy", "layer", "banks")
 LAYERS = ("direct", "layer", "banks")
 ALGORITHMS = ("direct", "separable", "window_sum", "fourier", "numpy", "layer", "banks")
 # A sum of so few taps, or so short a one (in nanoseconds), is done before another algorithm has looked at the kernel.
-FEW_TAPS, SHORT = 9, 15_000.0
+FEW_TAPS, SHORT = 9, 50_000.0
 # A spectrum is made in extended precision: tenths of a second, which a sum of a few milliseconds need not wait for.
 LONG_TO_PREPARE = {"fourier": 5_000_000.0}
 
@@ -38,6 +38,7 @@ class Wishes:
 
 
 NO_WISHES = Wishes()
+FOR_LAYERS = "it is for layers"
 
 
 def propose(name: str, task: Task) -> Recipe | Rejection:
@@ -55,7 +56,7 @@ def ask(task: Task, wishes: Wishes) -> list[Recipe | Rejection]:
     answers: list[Recipe | Rejection] = []
     for name in ALGORITHMS:
         reason = _out_of_place(name, task)
-        if reason is not None and name != wishes.algorithm:
+        if reason == FOR_LAYERS and name != wishes.algorithm:
             continue
         if reason is None and name not in PLAIN and name != wishes.algorithm and _quick(name, direct_answer, task):
             reason = "the plain sum is done before this is prepared"
@@ -70,7 +71,9 @@ def _out_of_place(name: str, task: Task) -> str | None:
     """Tell algorithms for layers from those for filters."""
     if task.problem.channels is not None:
         return None if name in LAYERS else "it is for filters, and this is a layer"
-    return "it is for layers" if name in ("layer", "banks") else None
+    if name == "window_sum" and not all(found.constant for found in task.facts):
+        return "the taps are not all equal"
+    return FOR_LAYERS if name in ("layer", "banks") else None
 
 
 def _quick(name: str, plain: Recipe | Rejection, task: Task) -> bool:
