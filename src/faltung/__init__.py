@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faltung import continuous, definition, errors, filters
+    from faltung import continuous, definition, errors, filters, plot
     from faltung.convolution import Convolution
     from faltung.errors import FaltungError
     from faltung.functional import convolve, correlate
@@ -29,6 +29,7 @@ __all__ = [
     "errors",
     "filters",
     "match_template",
+    "plot",
 ]
 
 _WHERE = {

@@ -1,13 +1,12 @@
 """The commands and their options; each hands over to a module that is imported when it runs."""
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from faltung.errors import FaltungError
+from faltung.cli.draw import draw
+from faltung.cli.reported import reported
 
 app = typer.Typer(
     help="Convolution, described once: filter pictures and arrays of any rank.",
@@ -17,23 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-
-
-def reported(command: Callable[..., None]) -> Callable[..., None]:
-    """Show what faltung raises on purpose as one message and exit code 2."""
-
-    @functools.wraps(command)
-    def run(*args: object, **options: object) -> None:
-        try:
-            command(*args, **options)
-        except FaltungError as error:
-            typer.echo(f"faltung: {error}", err=True)
-            raise typer.Exit(2) from None
-        except MemoryError as error:
-            typer.echo(f"faltung: not enough memory: {error}", err=True)
-            raise typer.Exit(2) from None
-
-    return run
+app.add_typer(draw, name="draw")
 
 
 def _version(wanted: bool) -> None:
