@@ -15,7 +15,7 @@ from faltung.filters import custom, parse
 from faltung.plot import saving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from matplotlib.figure import Figure
 
@@ -41,7 +41,7 @@ class Motion:
 
     transposed: bool
     moving: bool
-    seconds: float
+    seconds: float = 0.8
 
 
 def kernel(text: str, ndim: int, output: Path, *, force: bool) -> str:
@@ -115,13 +115,15 @@ def response(text: str, ndim: int, output: Path, *, force: bool) -> str:
     return _written(draw, output, force)
 
 
-def _written(draw: Callable[[], Figure | Sequence[Figure]], output: Path, force: bool, **options: float) -> str:
+def _written(
+    draw: Callable[[], Figure | list[Figure]], output: Path, force: bool, *, seconds: float = Motion.seconds
+) -> str:
     saving.check(output, 1, force=force)
-    picture = draw()
-    plot.save(picture, output, force=force, **options)  # type: ignore[arg-type]
-    first = picture[0] if isinstance(picture, list) else picture
-    frames = f", {len(picture)} frames" if isinstance(picture, list) else ""
-    width, height = first.get_size_inches()  # type: ignore[union-attr]
+    drawn = draw()
+    plot.save(drawn, output, force=force, seconds=seconds)
+    figures = drawn if isinstance(drawn, list) else [drawn]
+    frames = f", {len(figures)} frames" if len(figures) > 1 else ""
+    width, height = figures[0].get_size_inches()
     return f"{output}: {width:.1f} x {height:.1f} inches{frames}"
 
 

@@ -188,7 +188,8 @@ class Canvas:
 
     def _with_texts(self, unit: float) -> tuple[Array, Array]:
         """Return the box of what is drawn and of all captions, with cells of `unit` inches."""
-        renderer = self._figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        drawing: Any = self._figure.canvas
+        renderer = drawing.get_renderer()
         low, high = self._low.copy(), self._high.copy()
         for text in self._texts:
             box = text.get_window_extent(renderer)

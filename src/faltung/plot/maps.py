@@ -109,10 +109,11 @@ def as_picture(array: Array) -> Array:
 
 def _as_map(values: Array) -> Array:
     """Show an output: grey, or, where some are negative, in red and blue."""
-    if values.min() >= 0:
+    finite = values[np.isfinite(values)]
+    if finite.min(initial=0) >= 0:
         return np.stack([_levels(values)] * 3, axis=-1)
     # One bright pixel must not make all others pale.
-    full = np.percentile(np.abs(values[np.isfinite(values)]), FULL)
+    full = np.percentile(np.abs(finite), FULL)
     return colours(values.clip(-full, full) if full else values)
 
 

@@ -68,8 +68,9 @@ def _signals(rules: list[Any], x: Array | None, overhang: int) -> Figure:
         for i, (text, source) in enumerate(zip(texts, sources.tolist(), strict=True)):
             inside = overhang <= i < overhang + n
             fill = PALE if source < 0 else tint(colours[source], 0.3 if inside else 0.72)
-            style = "plain" if inside else "outside"
-            canvas.cell(i * width, 1.4 * top, text, fill=fill, ink=INK, width=width, style=style)  # type: ignore[arg-type]
+            canvas.cell(
+                i * width, 1.4 * top, text, fill=fill, ink=INK, width=width, style="plain" if inside else "outside"
+            )
         left, right = overhang * width, (overhang + n) * width
         edge = [(left, 1.4 * top), (right, 1.4 * top), (right, 1.4 * top + 1), (left, 1.4 * top + 1)]
         canvas.polygon(edge, edge=INK, width=3, order=3)
@@ -109,7 +110,8 @@ def _sum(factors: dict[int, int]) -> str:
 
 
 def _pictures(rules: list[Any] | None, x: Array, overhang: int | None) -> Figure:
-    rules = [f"constant:{round(float(x.mean()))}" if r == CONSTANT else r for r in ALL] if rules is None else rules
+    mean = round(float(x.mean())) if x.dtype.kind in "iu" else f"{x.mean():.3g}"
+    rules = [f"constant:{mean}" if rule == CONSTANT else rule for rule in ALL] if rules is None else rules
     if x.ndim == 3 and x.shape[2] != 3:
         msg = f"a picture of shape {x.shape} cannot be drawn; give (height, width), or (height, width, 3) for colours"
         raise GeometryError(msg)

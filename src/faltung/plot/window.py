@@ -10,7 +10,7 @@ from faltung.errors import GeometryError
 from faltung.plot.canvas import Canvas
 from faltung.plot.cells import cell_width
 from faltung.plot.extension import extend
-from faltung.plot.style import BLUE, CAPTION, GREEN, ORANGE, WHITE, index_text, number, real, tint
+from faltung.plot.style import BLUE, CAPTION, GREEN, INK, ORANGE, WHITE, index_text, number, real, tint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,10 +96,10 @@ def _draw_planes(
     for (j, i), tap in np.ndenumerate(parts.taps):
         canvas.cell(lefts[1] + i * width, tops[1] + j, number(tap), fill=tint(ORANGE, 0.5), width=width)
     for index, value in np.ndenumerate(y):
-        left, top = lefts[2] + index[1] * width, tops[2] + index[0]
-        _draw_output(canvas, (left, top), value, width, marked=index == place)
-    for sign, at in (("⊙", lefts[1] - gap / 2), ("=", lefts[2] - gap / 2)):
-        canvas.write(at, height / 2, sign, size=26)
+        at = lefts[2] + index[1] * width, tops[2] + index[0]
+        _draw_output(canvas, at, value, width, marked=index == place)
+    for sign, x in (("⊙", lefts[1] - gap / 2), ("=", lefts[2] - gap / 2)):
+        canvas.write(x, height / 2, sign, size=26)
     border = f", beyond it {parts.rule}" if parts.samples.shape != parts.shape else ""
     names = (f"input{border}", "kernel", "feature map")
     for name, top, start, array in zip(names, tops, lefts, (parts.samples, parts.taps, y), strict=True):
@@ -124,7 +124,7 @@ def _draw_samples(
     (rows, columns) = window if len(window) > 1 else (slice(0, 1), window[0])
     x0, x1 = (corner[1] + i * width for i in (columns.start, columns.stop))
     y0, y1 = corner[0] + rows.start, corner[0] + rows.stop
-    canvas.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], edge=(0.13, 0.13, 0.13), width=3, order=3)
+    canvas.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], edge=INK, width=3, order=3)
 
 
 def _draw_output(canvas: Canvas, at: tuple[float, float], value: Any, width: float, *, marked: bool) -> None:
