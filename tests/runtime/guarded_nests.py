@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from guarded_fourier import run_fourier
+from guarded_gradient import GRADIENTS, run_gradient
 from guarded_pass import run_pass
+from guarded_places import run_places
 from guarded_windows import run_sequence, run_windows
 
 from faltung.compiler import kernels
@@ -17,6 +19,7 @@ from faltung.compiler.layer_nest import FIELDS as LAYER_FIELDS
 from faltung.compiler.layer_nest import LayerNest
 from faltung.compiler.load_nest import LoadNest
 from faltung.compiler.pass_nest import PassNest
+from faltung.compiler.place_nest import PlaceNest
 from faltung.compiler.sequence_nest import SequenceNest
 from faltung.compiler.store_nest import StoreNest
 from faltung.compiler.tap_nest import FIELDS, TapNest
@@ -57,6 +60,10 @@ def run_nest(nest: Any, guards: Guards) -> int:
         return run_sequence(guards)
     if isinstance(nest, (AxisNest, LastNest, LoadNest, StoreNest)):
         return run_fourier(nest, guards)
+    if isinstance(nest, PlaceNest):
+        return run_places(nest, guards)
+    if isinstance(nest, GRADIENTS):
+        return run_gradient(nest, guards)
     assert isinstance(nest, TapNest), f"{nest} is of a kind that this test does not know"
     lanes = nest.lanes(isas.host())
     tile = nest.vectors * lanes

@@ -9,6 +9,7 @@ from faltung.plot.cells import kernel
 from faltung.plot.edges import units
 from faltung.plot.entries import matrix
 from faltung.plot.maps import feature_map
+from faltung.plot.pooling import pooling
 from faltung.plot.response import response
 from faltung.plot.rules import boundary
 from faltung.plot.saving import save
@@ -25,6 +26,7 @@ __all__ = [
     "kernel",
     "layer",
     "matrix",
+    "pooling",
     "response",
     "save",
     "sliding",
