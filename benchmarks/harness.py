@@ -163,14 +163,16 @@ def measure(case: Case, threads: int, rounds: int) -> Result:
     if case.limits:
         flops, moved = 2 * out.size * kernel.size / limits.GEMM_FLOPS, (x.nbytes + out.nbytes) / 2 / limits.COPY_BYTES
         sgemm, copy = flops * ratio(seconds["sgemm"], ours).median, moved * ratio(seconds["copy"], ours).median
-    figures = _judge(case, {s.name: s.ratio.median for s in standings if s.correct} | {"sgemm": sgemm or 0.0})
+    measured = {s.name: s.ratio.median for s in standings if s.correct} | {"sgemm": sgemm or 0.0}
+    figures = judge(case.name, case.targets, measured)
     return Result(case.name, case.group, Spread.of(ours), *check(answers[US]), tuple(standings), figures, sgemm, copy)
 
 
-def _judge(case: Case, measured: Mapping[str, float]) -> tuple[Figure, ...]:
+def judge(name: str, targets: Mapping[str, float], measured: Mapping[str, float]) -> tuple[Figure, ...]:
+    """Compare what was measured with the targets of a case."""
     figures = []
-    for peer, least in case.targets.items():
+    for peer, least in targets.items():
         unit, note = "of its rate" if peer == "sgemm" else "x", "" if peer in measured else "peer missing or wrong"
         value = measured.get(peer, float("nan"))
-        figures.append(Figure(f"{case.name} / {peer}", value, unit, at_least=least, note=note))
+        figures.append(Figure(f"{name} / {peer}", value, unit, at_least=least, note=note))
     return tuple(figures)

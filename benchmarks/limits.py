@@ -40,6 +40,10 @@ def limited(threads: int) -> Iterator[None]:
             import scipy.fft
 
             stack.enter_context(scipy.fft.set_workers(threads))
+        if find_spec("pyvips"):
+            import pyvips
+
+            pyvips.concurrency_set(threads)
         stack.enter_context(_controller().limit(limits=threads))
         yield
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import designed_peers, torch_peers
+from benchmarks import designed_peers, science_peers, torch_peers
 from benchmarks.work import Peer, Work
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from benchmarks.case import Array, Case
 
-MODULES = {"NumPy": "numpy", "SciPy": "scipy", "OpenCV": "cv2", "torch": "torch", "scikit-image": "skimage"}
+MODULES = {
+    "NumPy": "numpy", "SciPy": "scipy", "OpenCV": "cv2", "torch": "torch", "scikit-image": "skimage",
+    "pyvips": "pyvips", "astropy": "astropy",
+}  # fmt: skip
 NDIMAGE = {"zero": "constant", "edge": "nearest", "reflect": "mirror", "symmetric": "reflect", "wrap": "grid-wrap"}
 OPENCV = {"zero": "CONSTANT", "edge": "REPLICATE", "reflect": "REFLECT_101", "symmetric": "REFLECT"}
 
@@ -27,7 +30,7 @@ OPENCV = {"zero": "CONSTANT", "edge": "REPLICATE", "reflect": "REFLECT_101", "sy
 def of(case: Case, x: Array, kernel: Array, dtype: np.dtype[Any]) -> list[Peer]:
     """Give every installed peer that can compute the case."""
     work = Work(case, x, kernel, dtype)
-    libraries = (_numpy, _ndimage, _signal, _skimage, _opencv, torch_peers.of, designed_peers.of)
+    libraries = (_numpy, _ndimage, _signal, _skimage, _opencv, torch_peers.of, designed_peers.of, science_peers.of)
     return [peer for library in libraries for peer in library(work)]
 
 

@@ -60,7 +60,8 @@ def box() -> list[Case]:
     """List means over windows."""
     wanted = {"opencv.boxFilter": 2.0, "scipy.uniform_filter": 15.0}
     cases = [_case("box", SQUARE, k, design="box", targets=wanted if k == 31 else {}) for k in (3, 7, 15, 31, 63)]
-    cases += [_case("box", SQUARE, 31, design="box", dtype=dtype) for dtype in ("float64", "uint8")]
+    cases.append(_case("box", SQUARE, 31, design="box", dtype="float64", weights="float64"))
+    cases.append(_case("box", SQUARE, 31, design="box", dtype="uint8"))
     return [*cases, _case("box", (128,) * 3, 9, design="box")]
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from benchmarks.harness import Figure, Outcome, Result, Standing
 
-PACKAGES = ("faltung", "llvmlite", "numpy", "scipy", "opencv-python-headless", "torch", "scikit-image", "threadpoolctl")
+PACKAGES = (
+    "faltung", "llvmlite", "numpy", "scipy", "opencv-python-headless", "torch", "scikit-image", "pyvips", "astropy",
+    "threadpoolctl",
+)  # fmt: skip
 
 
 def machine(threads: int) -> dict[str, Any]:

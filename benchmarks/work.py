@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmarks.case import Array, Case
 
 # Peers that do one multiplication after the other are left out of cases that would take them minutes.
-MOST_SCALAR_MACS = 3e9
+MOST_SCALAR_MACS = 6e8
 
 
 @dataclass(frozen=True)

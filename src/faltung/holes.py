@@ -72,23 +72,23 @@ class Normalised:
                 "or use a larger kernel"
             )
             raise DtypeError(msg)
-        return stored(result, dtypes.output)
+        return result if result.dtype == dtypes.output else stored(result, dtypes.output)
 
     def _weighed(
         self, x: np.ndarray, certainty: np.ndarray | None, part: np.dtype, least: float, run: Mapping[str, Any]
     ) -> np.ndarray:
-        filled = x.astype(np.result_type(part, x.dtype))
+        filled = x.astype(np.result_type(part, x.dtype), copy=False)
         if certainty is None:
             certainty = np.ones(x.shape, bool)
-        elif certainty.dtype != bool:
+        elif certainty.dtype == bool:
+            filled = np.where(certainty, filled, filled.dtype.type(0))
+        else:
             with np.errstate(invalid="ignore", over="ignore"):
-                filled *= certainty
-        np.copyto(filled, 0, where=~certainty if certainty.dtype == bool else certainty == 0)
-        # Bytes are read as they are, but would be summed in single precision.
-        certainty = (
-            certainty.view(np.uint8) if certainty.dtype == bool and part.itemsize == 4 else certainty.astype(part)
-        )
-        plan = self.weights.plan(x.shape, certainty.dtype, **{name: run[name] for name in run if name != "threads"})
+                filled = np.where(certainty == 0, 0, filled * certainty)
+        # Bytes are read as they are, and summed in the type of the samples.
+        certainty = certainty.view(np.uint8) if certainty.dtype == bool else certainty.astype(part, copy=False)
+        wishes = {name: run[name] for name in run if name != "threads"}
+        plan = self.weights.plan(x.shape, certainty.dtype, part, **wishes)
         result, weight = self.values(filled, **run), plan.run(certainty, None, run["threads"])
         precise = self.one_sign and plan.recipe.relative
         floor = 0.0 if precise else plan.error_bound / float(np.abs(self.totals).min())

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from faltung.algorithms.direct import INTEGER_COST
 from faltung.algorithms.separable_axes import Core, Rows
 from faltung.compiler import isa as isas
 from faltung.compiler.pass_nest import GROUP_BYTES, sweep_rows
@@ -134,17 +133,19 @@ def nanoseconds(task: Task, plan: Layout, active: Sequence[int], factors: Sequen
     host, dtypes = machine.host(), task.problem.dtypes
     accumulate = dtypes.accumulate
     lanes = host.vector_bytes // accumulate.itemsize
-    product = 1.0 if accumulate.kind == "f" else INTEGER_COST[accumulate.itemsize]
+    product = host.product(accumulate.kind, accumulate.itemsize)
     sizes = _box_sizes(plan, active, accumulate.itemsize, 1)
     outputs = math.prod(plan.array_shape(out=True))
     moved = math.prod(plan.array_shape(out=False)) * task.load.itemsize
     moved += outputs * dtypes.output.itemsize
-    total = CALL + len(factors) * (BYTE * moved + FAR_BYTE * max(0, moved - CACHE))
+    memory = host.memory_time * (BYTE * moved + FAR_BYTE * max(0, moved - CACHE))
+    total = CALL * host.python_time + len(factors) * memory
     for one in factors:
-        total += _count(plan, sizes) * (BOX + PASS * len(active))
+        total += _count(plan, sizes) * (BOX + PASS * len(active)) * host.python_time
         for i, core in enumerate(one.cores):
             registers = _registers(plan, active, sizes, i, lanes) * _count(plan, sizes)
-            total += registers * _register_cost(plan, active[i], sizes, core, product) / host.vector_ops
+            cost = host.separable * _register_cost(plan, active[i], sizes, core, product)
+            total += registers * cost / host.vector_ops
     return total
 
 

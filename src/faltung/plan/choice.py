@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from faltung.algorithms import direct, numpy_taps
 from faltung.algorithms.task import Recipe, Rejection
 from faltung.errors import PlanError
+from faltung.runtime import machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +21,9 @@ PLAIN = ("direct", "numpy", "layer", "banks")
 LAYERS = ("direct", "layer", "banks")
 ALGORITHMS = ("direct", "separable", "window_sum", "fourier", "numpy", "layer", "banks")
 # A sum of so few taps, or so short a one (in nanoseconds), is done before another algorithm has looked at the kernel.
-FEW_TAPS, SHORT = 9, 50_000.0
-# A spectrum is made in extended precision: tenths of a second, which a sum of a few milliseconds need not wait for.
-LONG_TO_PREPARE = {"fourier": 5_000_000.0}
+FEW_TAPS, SHORT = 9, 25_000.0
+# That all taps are equal is known already; but a transform takes milliseconds to plan and to prepare.
+SHORT_FOR = {"window_sum": 15_000.0, "fourier": 100_000.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Wishes:
 
 NO_WISHES = Wishes()
 FOR_LAYERS = "it is for layers"
+TUNED = "tuned"
 
 
 def propose(name: str, task: Task) -> Recipe | Rejection:
@@ -80,7 +82,8 @@ def _quick(name: str, plain: Recipe | Rejection, task: Task) -> bool:
     """Whether the plain sum is so short that another algorithm's preparation would not pay for many calls."""
     if not isinstance(plain, Recipe):
         return False
-    return task.kernels[0].size <= FEW_TAPS or plain.nanoseconds < LONG_TO_PREPARE.get(name, SHORT)
+    few = task.kernels[0].size <= FEW_TAPS and name != "window_sum"
+    return few or plain.nanoseconds < SHORT_FOR.get(name, SHORT)
 
 
 def choose(
@@ -106,7 +109,23 @@ def choose(
         msg = f"no algorithm serves this problem as asked ({reasons}); allow a larger max_memory or tolerance"
         raise PlanError(msg)
     chosen = min(fitting, key=lambda recipe: recipe.nanoseconds)
-    return chosen, tuple(answer for answer in judged if answer is not chosen)
+    return _recorded(chosen), tuple(answer for answer in judged if answer is not chosen)
+
+
+def _recorded(recipe: Recipe) -> Recipe:
+    """Note in the arithmetic, which the signature names, by which measured constants a recipe was chosen."""
+    measured = machine.host().tuned
+    return recipe if measured is None else replace(recipe, arithmetic=(*recipe.arithmetic, TUNED, measured))
+
+
+def tuned(recipe: Recipe) -> str | None:
+    """Name the measured constants that a recipe was chosen by; None for those that are shipped."""
+    return str(recipe.arithmetic[-1]) if recipe.arithmetic[-2:-1] == (TUNED,) else None
+
+
+def proposed(recipe: Recipe) -> tuple[Any, ...]:
+    """Give the arithmetic as the algorithm proposed it, without the note of measured constants."""
+    return recipe.arithmetic[:-2] if tuned(recipe) else recipe.arithmetic
 
 
 def _judge(answer: Recipe | Rejection, task: Task, wishes: Wishes) -> Recipe | Rejection:

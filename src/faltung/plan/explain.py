@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from faltung.algorithms.task import Recipe
+from faltung.plan.choice import tuned
 
 if TYPE_CHECKING:
     from faltung.algorithms.task import Rejection
@@ -22,6 +23,7 @@ def explain(plan: Plan) -> str:
         ("workspace", f"at most {recipe.workspace:,} bytes for each thread"),
         ("error bound", plan.bounds.explain()),
         ("signature", plan.signature),
+        *(("constants", f"measured by faltung tune ({name})") for name in [tuned(recipe)] if name),
         *((f"not {other.algorithm}", _against(other, recipe)) for other in plan.others),
     ]
     width = max(len(topic) for topic, _ in lines)
