@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faltung import arguments
+from faltung.arrays import is_dask, lazily
 from faltung.errors import GeometryError
 from faltung.holes import Holes, Normalised
 from faltung.plan.plan import Plan, as_array
@@ -125,6 +126,11 @@ class Convolution(Views):
         max_memory: int | None = None,
     ) -> np.ndarray:
         """Filter an array; see `correlate` for the keywords."""
+        if type(x) is not np.ndarray and is_dask(x):
+            return lazily(
+                self, x, dtype=dtype, out=out, threads=threads, holes=Holes(nan, mask, min_weight, preserve_nan),
+                tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
+            )  # fmt: skip
         array = x if type(x) is np.ndarray else as_array(x)
         if out is not None and dtype is None and isinstance(out, np.ndarray):
             dtype = out.dtype

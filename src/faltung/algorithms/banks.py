@@ -6,13 +6,14 @@ axis, along which a single position fits. So a layer is as many banks as there a
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from faltung.algorithms import direct, numpy_taps
-from faltung.algorithms.task import Recipe, Rejection, Task
+from faltung.algorithms.task import Recipe, Rejection, Task, reweighable
 from faltung.compiler import kernels as compiled
 from faltung.problem.boundary import Rule
 from faltung.problem.geometry import Axis
@@ -78,7 +79,7 @@ class Layers:
         self.groups, self.outputs = channels.groups, channels.outputs
         self.load_dtype, self.in_shape, self.out_shape = task.load, problem.shape, problem.map_shape
         self._at = channels.axis
-        self._methods = [recipe.prepare() for recipe in recipes]
+        self._methods = [reweighable(recipe.prepare()) for recipe in recipes]
 
     def run(self, source: np.ndarray, out: np.ndarray, threads: int) -> None:
         """Fill `out` (parts, *batch, outputs, *sizes), C-contiguous."""
@@ -97,6 +98,12 @@ class Layers:
     def shortcut(self) -> Callable[[np.ndarray, np.ndarray], None] | None:
         """Give none: there are several calls."""
         return None
+
+    def reweighed(self, weight: np.ndarray) -> Layers:
+        """Give the same methods for other real weights (groups, C_out/groups, C_in/groups, *window)."""
+        other = copy.copy(self)
+        other._methods = [method.reweighed(group[None]) for method, group in zip(self._methods, weight, strict=True)]
+        return other
 
     def describe(self) -> list[tuple[str, str]]:
         """Say how it works, for `Plan.explain`."""

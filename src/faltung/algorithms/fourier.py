@@ -27,33 +27,47 @@ def propose(task: Task) -> Recipe | Rejection:
     reason = _unfit(task)
     if reason is not None:
         return Rejection("fourier", reason)
-    accumulate = task.problem.dtypes.accumulate
-    unit, fused = unit_roundoff(accumulate), isas.host().has_fma
-    norms = [(float(facts.norm1), _norm2(kernel)) for facts, kernel in zip(task.facts, task.kernels, strict=True)]
-
-    def errors(tiling: Tiling) -> list[float]:
-        how: dict[str, Any] = {"bridged": tiling.bridged, "fused": fused, "wide": is_wide(tiling.points, accumulate)}
-        how |= {"filled": tiling.filled, "alone": tiling.tiles == 1}
-        return [fourier_bound.guaranteed(stage_lists(tiling.shape), *norm, unit, **how) for norm in norms]
-
-    def fits(tiling: Tiling) -> bool:
-        return max(errors(tiling)) <= task.tolerance * max(norm1 for norm1, _ in norms)
-
-    tiling = fourier_cost.best_tiling(task, view(task.problem), fits)
+    allowed = task.tolerance * max(float(facts.norm1) for facts in task.facts)
+    tiling = fourier_cost.best_tiling(task, view(task.problem), lambda tiling: max(_errors(task, tiling)) <= allowed)
     if tiling is None:
         return Rejection("fourier", f"the kernel needs a tile of more than {fourier_cost.LARGEST:,} points")
-    expected = [fourier_bound.expected(tiling.points, norm2, unit) for _, norm2 in norms]
-    allowed = [task.tolerance * norm1 for norm1, _ in norms]
+    return _recipe(task, tiling)
+
+
+def repeat(task: Task, arithmetic: tuple[Any, ...]) -> Recipe | Rejection:
+    """Give the recipe for a task whose tile was chosen before, perhaps elsewhere."""
+    reason = _unfit(task)
+    return (
+        Rejection("fourier", reason) if reason is not None else _recipe(task, Tiling(view(task.problem), arithmetic[2]))
+    )
+
+
+def _recipe(task: Task, tiling: Tiling) -> Recipe:
+    unit, errors = unit_roundoff(task.problem.dtypes.accumulate), _errors(task, tiling)
+    expected = [fourier_bound.expected(tiling.points, _norm2(kernel), unit) for kernel in task.kernels]
+    allowed = [task.tolerance * float(facts.norm1) for facts in task.facts]
     dwarf = max(fourier_bound.SAFETY * e / a if a else 1.0 for e, a in zip(expected, allowed, strict=True))
     return Recipe(
         algorithm="fourier",
         nanoseconds=fourier_cost.nanoseconds(task, tiling),
         workspace=_workspace(task, tiling),
-        error=max(errors(tiling)),
+        error=max(errors),
         expected=max(expected),
         arithmetic=("fourier", isas.host().name, tiling.shape, tuple(stage_lists(tiling.shape)), task.tolerance),
         prepare=lambda: Fourier(task, tiling, dwarf),
     )
+
+
+def _errors(task: Task, tiling: Tiling) -> list[float]:
+    """Bound the error for each kernel."""
+    accumulate = task.problem.dtypes.accumulate
+    how: dict[str, Any] = {"bridged": tiling.bridged, "fused": isas.host().has_fma}
+    how |= {"filled": tiling.filled, "alone": tiling.tiles == 1, "wide": is_wide(tiling.points, accumulate)}
+    unit, lists = unit_roundoff(accumulate), stage_lists(tiling.shape)
+    return [
+        fourier_bound.guaranteed(lists, float(facts.norm1), _norm2(kernel), unit, **how)
+        for facts, kernel in zip(task.facts, task.kernels, strict=True)
+    ]
 
 
 def _unfit(task: Task) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from faltung.algorithms import held
 from faltung.algorithms.fourier_tables import laid, strides_of
 from faltung.algorithms.fourier_tiles import block, is_zero, overlap
 from faltung.compiler import isa as isas
@@ -18,6 +19,7 @@ from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
     from faltung.algorithms.fourier_tiles import Place, Tiling
+    from faltung.algorithms.held import Intervals
     from faltung.algorithms.task import Task
     from faltung.problem.boundary import AxisMap
 
@@ -74,36 +76,39 @@ class Loads:
             self._images.keep(strides[: len(images)], found)
         return found[image]
 
-    def tile(self, source: np.ndarray, tile: int) -> Load:
-        """Say how a tile of an image is loaded."""
+    def tile(self, source: np.ndarray, tile: int, samples: tuple[Intervals, ...] | None = None) -> Load:
+        """Say how a tile of an image is loaded; where the source is a block, `samples` are what it holds."""
         strides = source.strides[len(self.tiling.view.images) :]
-        found = self._tiles.get((strides, tile))
+        found = self._tiles.get((strides, tile, samples))
         if found is None:
-            found = self._prepare(source.shape[len(self.tiling.view.images) :], strides, self.tiling.place(tile))
-            self._tiles.keep((strides, tile), found)
+            shape = source.shape[len(self.tiling.view.images) :]
+            found = self._prepare(shape, strides, self.tiling.place(tile), samples)
+            self._tiles.keep((strides, tile, samples), found)
         return found
 
-    def _prepare(self, shape: tuple[int, ...], strides: tuple[int, ...], place: Place) -> Load:
+    def _prepare(
+        self, shape: tuple[int, ...], strides: tuple[int, ...], place: Place, samples: tuple[Intervals, ...] | None
+    ) -> Load:
         tiling, axes = self.tiling, self.tiling.view.axes
         starts = [first - axis.low for first, axis in zip(place.first, axes, strict=True)]
-        if tiling.inside(place):
+        at = _together(starts, tiling.size, samples) if tiling.inside(place) else None
+        if at is not None:
             everything = tuple((0, n) for n in tiling.size)
-            parameters, held = self._parameters(self._row_strides(strides), tiling.shape, everything)
-            offset = sum(a * s for a, s in zip(starts, strides, strict=True))
-            return Load(parameters, offset, None, careful=False, clear=False, held=held)
+            parameters, kept = self._parameters(self._row_strides(strides), tiling.shape, everything)
+            offset = sum(a * s for a, s in zip(at, strides, strict=True))
+            return Load(parameters, offset, None, careful=False, clear=False, held=kept)
         maps, counts, box = [], [], []
         ends = [1] * (len(axes) - 1) + [tiling.shape[1] if tiling.bridged else self.lanes]
         if not tiling.bridged:
             ends[-2] = self.rows
-        for i, ((start, stop), n) in enumerate(zip(tiling.reads(place), tiling.size, strict=True)):
-            # Real samples where there are any, the boundary's as far as outputs need them, and zeros to a whole block.
-            stop = max(stop, min(start + n, axes[i].size))
+        for i, (start, stop) in enumerate(tiling.loads(place)):
             sides, inside = tiling.view.sides[i], overlap(axes[i], tiling.view.sides[i]) > 0
             low = -start if inside and is_zero(sides[0]) else 0
             high = axes[i].size if inside and is_zero(sides[1]) else stop
             counts.append((max(low, 0), min(high, stop) - start))
             box.append(-(-(stop - start) // ends[i]) * ends[i])
-            maps.append(_filled(gather.coordinates(start, stop, axes[i].size, sides), box[-1]))
+            chosen = gather.coordinates(start, stop, axes[i].size, sides)
+            maps.append(_filled(chosen if samples is None else held.moved(chosen, samples[i]), box[-1]))
         size = self.dtype.itemsize
         prepared = gather.prepare(maps, strides, shape, self.dtype, 1, box[-1] * size)
         rows = self._row_strides(strides_of(box, size))
@@ -111,8 +116,8 @@ class Loads:
             box = [box[0] // tiling.shape[1], tiling.shape[1]]
         whole_row = min(axes[0].taps, overlap(axes[0], tiling.view.sides[0])) >= 2 * tiling.shape[1]
         careful = tiling.bridged and counts[0] != (0, tiling.points) and not whole_row
-        parameters, held = self._parameters(rows, tuple(box), tuple(counts))
-        return Load(parameters, 0, prepared, careful, clear=tuple(box) != tiling.shape, held=held)
+        parameters, kept = self._parameters(rows, tuple(box), tuple(counts))
+        return Load(parameters, 0, prepared, careful, clear=tuple(box) != tiling.shape, held=kept)
 
     def _row_strides(self, strides: tuple[int, ...]) -> tuple[int, ...]:
         """Give the bytes from row to row of the tile, along all its axes but the last."""
@@ -148,6 +153,15 @@ class Loads:
         }  # fmt: skip
         parameters = np.array([values[name] for name in FIELDS], np.int64)
         return parameters.ctypes.data, (parameters, table, masks, lanes)
+
+
+def _together(starts: list[int], sizes: tuple[int, ...], samples: tuple[Intervals, ...] | None) -> list[int] | None:
+    """Say where a box of samples begins in the source; None if it does not lie there as one piece."""
+    if samples is None:
+        return starts
+    at = [held.place(have, start) for have, start in zip(samples, starts, strict=True)]
+    ends = [held.place(have, start + n - 1) for have, start, n in zip(samples, starts, sizes, strict=True)]
+    return at if all(b - a == n - 1 for a, b, n in zip(at, ends, sizes, strict=True)) else None
 
 
 def _whole(size: int, block: int, counts: tuple[int, int]) -> np.ndarray:

@@ -157,7 +157,7 @@ def _patch(worker: Worker, piece: Piece) -> None:
         return
     for filter_ in range(len(method.spectra)):
         values, known = _values(worker, piece, filter_)
-        method.stores.patch(worker, filter_, piece.tile, piece.place, values, None if whole else known)
+        worker.stores.patch(worker, filter_, piece.tile, piece.place, values, None if whole else known)
 
 
 def _values(worker: Worker, piece: Piece, filter_: int) -> tuple[np.ndarray, np.ndarray]:

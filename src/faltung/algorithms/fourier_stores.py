@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from faltung.algorithms.fourier_tiles import Place
     from faltung.algorithms.fourier_work import Fourier, Worker
+    from faltung.runtime.regions import Box
 
 SPOTS_KEPT = 4096
 
@@ -30,14 +31,16 @@ class Spot(NamedTuple):
 
 
 class Stores:
-    """The stores of a method's tiles."""
+    """The stores of a method's tiles: to the whole output, or to a box of it, through a tile in between."""
 
-    def __init__(self, method: Fourier) -> None:
+    def __init__(self, method: Fourier, box: Box | None = None) -> None:
         self.method, tiling = method, method.tiling
+        self.bounces = method.strided or box is not None
+        self.box = box or tuple((0, n) for n in (*tiling.view.images, *(axis.out for axis in tiling.view.axes)))
         stored = method.out_dtype
         self.kernel = compiled.get(StoreNest(Element.of(method.accumulate), Element.of(stored)))
         self.bounce_shape = tiling.shape if tiling.bridged else tiling.step
-        dense = self.bounce_shape if method.strided else tuple(axis.out for axis in tiling.view.axes)
+        dense = self.bounce_shape if self.bounces else tuple(axis.out for axis in tiling.view.axes)
         #: Bytes between neighbours along each axis of the tile, in the output or in the tile that is stored in between.
         self.strides = strides_of(self.bounce_shape if tiling.bridged else dense, stored.itemsize)
         self._parameters: dict[tuple[int, ...], tuple[int, object]] = {}
@@ -46,7 +49,7 @@ class Stores:
     def bounce_buffers(self) -> list[np.ndarray]:
         """Make the tile that is stored in between, if any may be."""
         tiling = self.method.tiling
-        if not self.method.strided and not (tiling.bridged and tiling.view.dense[0] % tiling.step[0] % tiling.shape[1]):
+        if not self.bounces and not (tiling.bridged and tiling.view.dense[0] % tiling.step[0] % tiling.shape[1]):
             return []
         return [np.empty(self.bounce_shape, self.method.out_dtype)]
 
@@ -75,7 +78,7 @@ class Stores:
         if found is None:
             place = tiling.place(tile)
             offset = sum(first * stride for first, stride in zip(place.first, strides, strict=True))
-            bounced = self.method.strided or (tiling.bridged and place.wanted[0] % tiling.shape[1] > 0)
+            bounced = self.bounces or (tiling.bridged and place.wanted[0] % tiling.shape[1] > 0)
             found = Spot(place.wanted, offset, bounced)
             self._spots.keep(tile, found)
         if image:
@@ -87,7 +90,7 @@ class Stores:
         place = self.method.tiling.place(tile % self.method.tiling.per_image)
         flat = bounced.reshape(-1) if self.method.tiling.bridged else bounced
         target, kept = self._target(worker, filter_, tile, place)
-        target[...] = flat[tuple(slice(0, n) for n in place.wanted)][kept]
+        target[...] = flat[kept]
 
     def patch(
         self, worker: Worker, filter_: int, tile: int, place: Place, values: np.ndarray, known: np.ndarray | None
@@ -102,13 +105,21 @@ class Stores:
     def _target(self, worker: Worker, filter_: int, tile: int, place: Place) -> tuple[np.ndarray, tuple[slice, ...]]:
         """Give the part of the output that a tile fills, and which of its dense results do."""
         tiling = self.method.tiling
-        target = worker.out[(filter_, *np.unravel_index(tile // tiling.per_image, tiling.view.images))]
-        kept, where = [], []
-        for first, wanted, axis in zip(place.first, place.wanted, tiling.view.axes, strict=True):
-            start = -(-first // axis.stride)
-            where.append(slice(start, -(-(first + wanted) // axis.stride)))
-            kept.append(slice(start * axis.stride - first, None, axis.stride))
-        return target[tuple(where)], tuple(kept)
+        images = len(tiling.view.images)
+        where: list[int | slice] = [filter_]
+        kept = []
+        for at, (low, high) in zip(
+            np.unravel_index(tile // tiling.per_image, tiling.view.images), self.box[:images], strict=True
+        ):
+            where.append(slice(0, 0) if not low <= at < high else int(at) - low)
+        for first, wanted, axis, (low, high) in zip(
+            place.first, place.wanted, tiling.view.axes, self.box[images:], strict=True
+        ):
+            start = max(-(-first // axis.stride), low)
+            stop = max(start, min(-(-(first + wanted) // axis.stride), high))
+            where.append(slice(start - low, stop - low))
+            kept.append(slice(start * axis.stride - first, max(0, stop * axis.stride - first), axis.stride))
+        return worker.out[tuple(where)], tuple(kept)
 
     def _prepare(self, wanted: tuple[int, ...]) -> tuple[int, object]:
         """Make the parameters for so many outputs along each filtered axis."""

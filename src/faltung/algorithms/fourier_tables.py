@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft
 
 from faltung.compiler import isa as isas
 from faltung.compiler.fourier_stages import order, radices, twiddles, unit_roots
@@ -55,7 +54,7 @@ def spectrum(kernel: np.ndarray, tiling: Tiling, dtype: np.dtype) -> np.ndarray:
     spread[tuple(slice(None, None, axis.dilation) for axis in tiling.view.axes)] = kernel.reshape(
         [axis.taps for axis in tiling.view.axes]
     )
-    whole = np.conj(fft.fftn(spread, tiling.size)) / tiling.points
+    whole = np.conj(np.fft.fftn(spread, tiling.size, range(spread.ndim))) / tiling.points
     lists = [order(stages) for stages in stage_lists(tiling.shape)]
     if not tiling.bridged:
         return _packed(whole[np.ix_(*lists)], dtype)

@@ -1,7 +1,9 @@
 """How a problem falls into tiles: which axes are filtered, how long a transform is along each, where each tile lies.
 
-Tiles are anchored at output 0 of every filtered axis, and each pair of them, in the order of all images and places, is
-one complex tile: nothing else decides which samples meet in a transform, so threads and memory never change a bit.
+Tiles are anchored at output 0 of every filtered axis, and each pair of neighbours is one complex tile: nothing else
+decides which samples meet in a transform, so threads and memory never change a bit. Tiles 2j and 2j + 1 of a line are
+a pair; where a line holds an odd number, its last tile pairs with that of the next line, and so on through all axes
+and images. So a region of the output meets few tiles beside its own.
 """
 
 from __future__ import annotations
@@ -122,6 +124,24 @@ class Tiling:
         ]
         return math.prod(min(n, r) for n, r in zip(self.size, reach, strict=True))
 
+    @cached_property
+    def lattice(self) -> tuple[int, ...]:
+        """Images along each carried axis, and tiles along each filtered one."""
+        return (*self.view.images, *self.count)
+
+    def pair(self, index: int) -> tuple[int, ...]:
+        """Name the two tiles of a pair, or the one that is left over, counted over all images."""
+        tail = 1
+        for axis in range(len(self.lattice) - 1, -1, -1):
+            count, half = self.lattice[axis], self.lattice[axis] // 2
+            pairs = half * math.prod(self.lattice[:axis])
+            if index < pairs:
+                line, at = divmod(index, half)
+                first = (line * count + 2 * at + 1) * tail - 1
+                return first, first + tail
+            index, tail = index - pairs, tail * count
+        return (self.tiles - 1,)
+
     def place(self, tile: int) -> Place:
         """Say where a tile of an image lies."""
         first, wanted = [], []
@@ -133,12 +153,16 @@ class Tiling:
             wanted.append(min(step, dense - at * step))
         return Place(tuple(reversed(first)), tuple(reversed(wanted)))
 
-    def reads(self, place: Place) -> list[tuple[int, int]]:
-        """Give the coordinates [start, stop) that the wanted outputs of a tile read along each filtered axis."""
-        return [
-            (first - axis.low, first - axis.low + wanted + axis.span - 1)
-            for first, wanted, axis in zip(place.first, place.wanted, self.view.axes, strict=True)
-        ]
+    def loads(self, place: Place) -> list[tuple[int, int]]:
+        """Give the coordinates that are loaded: samples where there are any, the boundary's as far as outputs need."""
+        return [self.load(i, first // step) for i, (first, step) in enumerate(zip(place.first, self.step, strict=True))]
+
+    def load(self, i: int, at: int) -> tuple[int, int]:
+        """Give the coordinates that the tiles at a place along a filtered axis load."""
+        axis, first = self.view.axes[i], at * self.step[i]
+        start = first - axis.low
+        stop = start + min(self.step[i], self.view.dense[i] - first) + axis.span - 1
+        return start, max(stop, min(start + self.size[i], axis.size))
 
     def inside(self, place: Place) -> bool:
         """Say whether the whole tile lies in the array, so that it is loaded straight from there."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import math
+import operator
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from faltung.algorithms import fourier_repair
+from faltung.algorithms import fourier_regions, fourier_repair, held
 from faltung.algorithms.fourier_loads import Loads
 from faltung.algorithms.fourier_stores import Stores
 from faltung.algorithms.fourier_tables import (
@@ -30,10 +31,12 @@ from faltung.runtime import threads as pool
 from faltung.runtime import workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from faltung.algorithms.fourier_tiles import Tiling
+    from faltung.algorithms.held import Intervals
     from faltung.algorithms.task import Task
+    from faltung.runtime.regions import Box
 
 # A thread is worth waking for about this many points of transforms.
 POINTS_PER_THREAD = 1 << 16
@@ -118,22 +121,49 @@ class Fourier:
 
     def run(self, source: np.ndarray, out: np.ndarray, threads: int) -> None:
         """Fill `out`, C-contiguous (kernels, *out_shape), from the input."""
-        if out.size == 0:
-            return
+        if out.size:
+            self._run(source, out, range(self.tiling.pairs), None, threads)
+
+    def samples(self, box: Box) -> tuple[Intervals, ...]:
+        """Give the samples that a box of one map needs: those of all tiles that meet it, and of their partners."""
+        return fourier_regions.samples(self.tiling, box)
+
+    def grain(self) -> tuple[int, ...]:
+        """Give the outputs of a pair of tiles along each axis of a map."""
+        return fourier_regions.grain(self.tiling)
+
+    def box_workspace(self) -> int:
+        """Give the scratch bytes that each thread needs for a box: beside its tiles one that is stored in between.
+
+        Odd rules and repairs work on copies of a tile.
+        """
+        return self.scratch + self.tiling.points * (self.out_dtype.itemsize + 4 * self.accumulate.itemsize)
+
+    def run_box(
+        self, source: np.ndarray, box: Box, samples: tuple[Intervals, ...], out: np.ndarray, threads: int
+    ) -> None:
+        """Fill `out` (kernels, *box) from a block of these samples, which hold those that the box needs."""
+        view = self.tiling.view
+        if source.strides[-1] != source.itemsize:
+            source = np.ascontiguousarray(source)
+        part = Part(tuple(samples[i] for i in view.order), Stores(self, tuple(box[i] for i in view.order)))
+        self._run(source, out, fourier_regions.pairs(self.tiling, box), part, threads)
+
+    def _run(self, source: np.ndarray, out: np.ndarray, pairs: Sequence[int], part: Part | None, threads: int) -> None:
         view, result = self.tiling.view, out
         if view.moved:
             source = np.ascontiguousarray(source.transpose(view.order))
             out = np.empty((len(out), *(out.shape[1 + i] for i in view.order)), out.dtype)
-        count = min(threads, 1 + self.tiling.pairs * self.tiling.points // POINTS_PER_THREAD, self.tiling.pairs)
-        edges = [self.tiling.pairs * i // count for i in range(count + 1)]
-        jobs = [partial(self._work, source, out, a, b) for a, b in pairwise(edges)]
+        count = min(threads, 1 + len(pairs) * self.tiling.points // POINTS_PER_THREAD, len(pairs))
+        edges = [len(pairs) * i // count for i in range(count + 1)]
+        jobs = [partial(self._work, source, out, pairs[a:b], part) for a, b in pairwise(edges)]
         pool.run(jobs, count)
         if view.moved:
             result[...] = out.transpose(0, *(1 + view.order.index(i) for i in range(len(view.order))))
 
-    def _work(self, source: np.ndarray, out: np.ndarray, first: int, stop: int) -> None:
-        worker = Worker(self, source, out)
-        for pair in range(first, stop):
+    def _work(self, source: np.ndarray, out: np.ndarray, pairs: Sequence[int], part: Part | None) -> None:
+        worker = Worker(self, source, out, part)
+        for pair in pairs:
             worker.pair(pair)
 
     def shortcut(self) -> None:
@@ -155,11 +185,20 @@ class Fourier:
         ]
 
 
+class Part(NamedTuple):
+    """What a run over a part of the output has instead of whole arrays: the samples of its block, and its stores."""
+
+    samples: tuple[Intervals, ...]
+    stores: Stores
+
+
 class Worker:
     """One thread's scratch memory and the pair of tiles in it."""
 
-    def __init__(self, method: Fourier, source: np.ndarray, out: np.ndarray) -> None:
+    def __init__(self, method: Fourier, source: np.ndarray, out: np.ndarray, part: Part | None = None) -> None:
         self.method, self.source, self.out = method, source, out
+        self.samples_held = None if part is None else part.samples
+        self.stores = method.stores if part is None else part.stores
         self.source_address = source.__array_interface__["data"][0]
         self.out_address = out.__array_interface__["data"][0]
         self.tile, self._held = workspace.borrow(method.scratch)
@@ -171,12 +210,12 @@ class Worker:
         self.targets = np.array([[self.tile, found, room], [self.tile + half, found + 16, room]], np.int64)
         self.target_addresses = [self.targets.ctypes.data, self.targets.ctypes.data + self.targets.strides[0]]
         self.sizes = self.found.view(method.accumulate)[:, :: 8 // method.accumulate.itemsize]
-        self.bounced = method.stores.bounce_buffers()
+        self.bounced = self.stores.bounce_buffers()
 
     def pair(self, index: int) -> None:
         """Do two tiles, or the last one."""
         method, tiling = self.method, self.method.tiling
-        tiles = range(2 * index, min(2 * index + 2, tiling.tiles))
+        tiles = tiling.pair(index)
         careful = [self._load(part, tile) for part, tile in enumerate(tiles)]
         if len(tiles) == 1:
             ctypes.memset(self.tile + method.tile_bytes // 2, 0, method.tile_bytes // 2)
@@ -200,9 +239,14 @@ class Worker:
 
     def _load(self, part: int, tile: int) -> bool:
         """Load a tile into one part of the complex one; say whether its samples must be looked at in any case."""
-        loads = self.method.loads
-        image, tile = divmod(tile, self.method.tiling.per_image)
-        shift, load = loads.image(self.source.strides, image), loads.tile(self.source, tile)
+        loads, tiling, samples = self.method.loads, self.method.tiling, self.samples_held
+        image, tile = divmod(tile, tiling.per_image)
+        if samples is None:
+            shift, load = loads.image(self.source.strides, image), loads.tile(self.source, tile)
+        else:
+            images = len(tiling.view.images)
+            shift = sum(map(operator.mul, self._place(image), self.source.strides))
+            load = loads.tile(self.source, tile, samples[images:])
         address = self.source_address + shift
         if load.clear:
             half = self.method.tile_bytes // 2
@@ -210,10 +254,15 @@ class Worker:
         if load.gather is None:
             loads.kernel(load.parameters, address + load.offset, self.target_addresses[part])
         else:
-            array = self.source[np.unravel_index(image, self.method.tiling.view.images)]
-            load.gather.run(array, address, self.gathered)
+            load.gather.run(self.source[self._place(image)], address, self.gathered)
             loads.kernel(load.parameters, self.gathered, self.target_addresses[part])
         return load.careful
+
+    def _place(self, image: int) -> tuple[int, ...]:
+        """Say where an image lies in the source."""
+        at = (int(n) for n in np.unravel_index(image, self.method.tiling.view.images))
+        samples = self.samples_held
+        return tuple(at) if samples is None else tuple(map(held.place, samples, at))
 
     def transform(self, tiles: list[int | None]) -> None:
         """Transform what is loaded, and store the results of these tiles (None for one that is not wanted)."""
@@ -224,7 +273,7 @@ class Worker:
             call(parameters, self.tile, self.second)
             for back, block in method.backward:
                 back(block, self.second, self.second)
-            method.stores.store(self, i, tiles)
+            self.stores.store(self, i, tiles)
 
     def samples(self, part: int) -> np.ndarray:
         """Give what is loaded in a part of the tile, along the filtered axes."""

@@ -6,12 +6,14 @@ a group are computed from it. A layer with few output channels in a group leaves
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from faltung.algorithms.layer_weights import Packing
 from faltung.algorithms.steps import c_strides
 from faltung.algorithms.task import Recipe, Rejection, gamma, unit_roundoff
 from faltung.compiler import isa as isas
@@ -115,7 +117,10 @@ class Layer:
             Element.of(task.load), Element.of(dtypes.accumulate), Element.of(dtypes.output), self.pixels, vectors
         )
         self.form = Form(vectors * lanes, vectors, -(-self.outputs // (vectors * lanes)))
-        self.weights = [self._packed(task, group) for group in range(self.groups)]
+        taps = math.prod(problem.kernel_shape)
+        self.packing = Packing(self.groups, self.outputs, self.inputs, taps, self.form, dtypes.accumulate)
+        stacked = np.stack(task.kernels)
+        self.weights = self.packing.pack(stacked.reshape(self.groups, self.outputs, *stacked.shape[1:]))
         self.box: Box = tuple((0, axis.out) for axis in problem.geometry)
         self._bound: Kept[tuple[int, ...], list[Piece]] = Kept(BOUND_KEPT)
 
@@ -144,6 +149,12 @@ class Layer:
         """Give none: a layer's sums take longer than preparing a call."""
         return None
 
+    def reweighed(self, weight: np.ndarray) -> Layer:
+        """Give the same method for other weights; everything else is shared."""
+        other = copy.copy(self)
+        other.weights = self.packing.pack(weight)
+        return other
+
     def describe(self) -> list[tuple[str, str]]:
         """Say how it works, for `Plan.explain`."""
         isa = isas.host()
@@ -154,15 +165,6 @@ class Layer:
             ("tile", f"{self.pixels} pixels x {self.form.vectors} vectors of channels"),
             ("groups", f"{self.groups} of {self.inputs} -> {self.outputs} channels"),
         ]
-
-    def _packed(self, task: Task, group: int) -> np.ndarray:
-        """Pack the weights of a group as [block, tap, lane], lanes without a channel being 0."""
-        form, first = self.form, group * self.outputs
-        taps = task.kernels[0].size
-        weights = np.zeros((form.blocks * form.width, taps), self.problem.dtypes.accumulate)
-        for i, kernel in enumerate(task.kernels[first : first + self.outputs]):
-            weights[i] = kernel.ravel()
-        return np.ascontiguousarray(weights.reshape(form.blocks, form.width, taps).swapaxes(1, 2))
 
     def _execute(
         self, kernel: Callable[..., None], source: np.ndarray, maps: np.ndarray, weights: np.ndarray, piece: Piece

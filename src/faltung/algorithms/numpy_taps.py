@@ -6,6 +6,7 @@ rounding and the same rules.
 
 from __future__ import annotations
 
+import copy
 import math
 from itertools import product
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from faltung.compiler import kernels as compiled
 from faltung.runtime import gather, regions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from faltung.algorithms.task import Task
 
 BLOCK_POINTS = 1 << 18
@@ -54,9 +57,7 @@ class NumpyTaps:
         boundary = dict(zip(problem.axes, problem.boundary, strict=True))
         self.sides = [boundary.get(i) for i in range(len(problem.shape))]
         self.in_shape, self.out_shape = problem.shape, problem.map_shape
-        # The kernels in the accumulator's type, with one axis for each axis of the array.
-        shape = [axis.taps for axis in self.axes]
-        self.weights = [k.astype(problem.dtypes.accumulate).reshape(shape) for k in task.kernels]
+        self.weights = self._weights(task.kernels)
 
     def run(self, source: np.ndarray, out: np.ndarray, threads: int) -> None:
         """Fill `out` (filters, *output shape); NumPy decides about threads itself."""
@@ -71,6 +72,12 @@ class NumpyTaps:
     def shortcut(self) -> None:
         """Give none: NumPy's own overhead is larger."""
 
+    def reweighed(self, weight: np.ndarray) -> NumpyTaps:
+        """Give the same method for other weights (1, filters, ...)."""
+        other = copy.copy(self)
+        other.weights = self._weights(weight[0])
+        return other
+
     def describe(self) -> list[tuple[str, str]]:
         """Say how it works, for `Plan.explain`."""
         return [
@@ -78,6 +85,11 @@ class NumpyTaps:
             ("order", "one chain of products and sums per output, in the kernel's C order"),
             ("memory", f"about {BLOCK_POINTS:,} points at a time, three arrays each"),
         ]
+
+    def _weights(self, kernels: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
+        """Give the kernels in the accumulator's type, with one axis for each axis of the array."""
+        shape = [axis.taps for axis in self.axes]
+        return [k.astype(self.problem.dtypes.accumulate).reshape(shape) for k in kernels]
 
     def _block(self, source: np.ndarray, out: np.ndarray, box: regions.Box) -> None:
         reads = [axis.reads(*part) for axis, part in zip(self.axes, box, strict=True)]

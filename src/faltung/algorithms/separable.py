@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ import numpy as np
 from faltung.algorithms import separable_cost, separable_repair
 from faltung.algorithms.factors import Factors, factorise
 from faltung.algorithms.layout import Layout, layout
+from faltung.algorithms.parts import part_layout
 from faltung.algorithms.separable_axes import Core, Rows
 from faltung.algorithms.separable_steps import Binder, Step
 from faltung.algorithms.steps import STREAM_BYTES
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from faltung.algorithms.task import Task
+    from faltung.problem.problem import Problem
 
 NAME = "separable"
 # A kernel may be missed by so many roundings of its own values; doubles lose more in the singular value decomposition.
@@ -144,10 +147,17 @@ class Separable:
             [Core.of(core, paired=Rows.of(plan, axis).paired) for core, axis in zip(one.cores, active, strict=True)]
             for one in factors
         ]
+        self.safe = separable_repair.safe(dtypes.accumulate, max(one.magnitude for one in factors))
         self._bound: Kept[tuple[object, ...], list[tuple[int, Step]]] = Kept(BOUND_KEPT)
 
     def run(self, source: np.ndarray, out: np.ndarray, threads: int) -> None:
         """Fill `out`, C-contiguous (filters, *out_shape), from the input, a line of which is contiguous."""
+        spoiled = self.passes(source, out, threads)
+        if spoiled and separable_repair.needed(self, source):
+            separable_repair.redo(self, source, out, spoiled)
+
+    def passes(self, source: np.ndarray, out: np.ndarray, threads: int) -> list[tuple[int, regions.Box]]:
+        """Run the passes, and name the boxes of filters' outputs that are not all finite."""
         source_address = source.__array_interface__["data"][0]
         out_address = out.__array_interface__["data"][0]
         threads = min(threads, 1 + int(self.nanoseconds) // THREAD)
@@ -156,11 +166,12 @@ class Separable:
         spoiled: list[tuple[int, regions.Box]] = []
         job = partial(self._execute, source, source_address, out_address, map_bytes, spoiled)
         pool.run([partial(job, filter_, step) for filter_, step in steps], threads)
-        if spoiled:
-            magnitude = max(one.magnitude for one in self.factors)
-            accumulate = self.task.problem.dtypes.accumulate
-            if separable_repair.needed(source, accumulate, magnitude, self._boundary_values()):
-                separable_repair.redo(self.task, self.layout, source, out, spoiled)
+        return spoiled
+
+    def part(self, problem: Problem) -> Separable:
+        """Give the same passes for a part of the problem (see `parts`)."""
+        task = replace(self.task, problem=problem)
+        return Separable(task, part_layout(self.task.problem, problem), self.active, self.factors)
 
     def shortcut(self) -> Callable[[np.ndarray, np.ndarray], None] | None:
         """There is no quicker way for small arrays."""
@@ -206,7 +217,7 @@ class Separable:
             binder = Binder(self.layout, self.active, self._types, self.load_dtype, tuple(strides))
             boxes = separable_cost.boxes(self.layout, self.active, self._types[1].bytes, threads)
             steps = [
-                (f, binder.step(box, self._cores[f], partial(self._fill, f), stream=self._may_stream(), phase=phase))
+                (f, binder.step(box, self._cores[f], stream=self._may_stream(), phase=phase))
                 for box, f in product(boxes, range(len(self.factors)))
             ]
             self._bound.keep(key, steps)
@@ -216,18 +227,3 @@ class Separable:
         """Store past the caches what leaves them anyway, where all lines lie alike on cache lines."""
         line, map_bytes = (n * self.out_dtype.itemsize for n in (self.out_shape[-1], math.prod(self.out_shape)))
         return map_bytes > STREAM_BYTES and line % workspace.ALIGNMENT == 0
-
-    def _boundary_values(self) -> list[float]:
-        rules = [rule for sides in self.task.problem.boundary for rule in sides]
-        return [float(abs(rule.value)) for rule in rules if rule.name == "constant"]
-
-    def _fill(self, filter_: int, before: int, value: float) -> np.ndarray:
-        """Give what a constant beyond an axis has become in each plane after so many passes."""
-        accumulate = self.task.problem.dtypes.accumulate
-        if before == 0:
-            return np.array([value]).astype(self.load_dtype)
-        carried = np.array([value]).astype(accumulate)
-        with np.errstate(all="ignore"):
-            for core in self.factors[filter_].cores[:before]:
-                carried = (carried[:, None, None] * core).sum(axis=(0, 1), dtype=accumulate)
-        return carried

@@ -6,7 +6,7 @@ further axis within it, and from there along the lanes to the output.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from faltung.algorithms.separable_axes import Core
     from faltung.compiler.elements import Element
     from faltung.runtime.regions import Box
-
-Fills: TypeAlias = "Callable[[int, float], np.ndarray]"
 
 
 class Pass(NamedTuple):
@@ -68,8 +66,8 @@ class Binder:
         self.register = isas.host().vector_bytes
         self.lanes = self.register // types[1].bytes
 
-    def step(self, box: Box, cores: Sequence[Core], fills: Fills, *, stream: bool, phase: int) -> Step:
-        """Prepare one box for one kernel; `fills` gives what a constant beyond an axis has become before its pass."""
+    def step(self, box: Box, cores: Sequence[Core], *, stream: bool, phase: int) -> Step:
+        """Prepare one box for one kernel."""
         extents = [self._extent(axis, start, stop) for axis, (start, stop) in enumerate(box)]
         scratch, copy, source, strides = 0, None, 0, list(self.strides)
         strides[-1] = self.plan.inner * self.load.itemsize
@@ -79,7 +77,7 @@ class Binder:
         else:
             source = sum(e.low * stride for e, stride in zip(extents, strides, strict=True))
         cut = _Cut(self, box, extents, strides, source, gathered, scratch)
-        return cut.step(copy, cores, fills, stream, phase)
+        return cut.step(copy, cores, stream, phase)
 
     def _extent(self, axis: int, start: int, stop: int) -> Extent:
         one, side = self.plan.axes[axis], self.plan.sides[axis]
@@ -90,10 +88,13 @@ class Binder:
         return Extent(start, stop, first, found, low, high)
 
     def _must_gather(self, extents: list[Extent]) -> bool:
-        """Tell whether an axis needs more than copies of samples and one constant, or lanes that lie elsewhere."""
+        """Tell whether an axis needs more than copies of samples and zeros, or lanes that lie elsewhere.
+
+        Zeros pass through sums as they are; another constant would have to be what the passes before make of it.
+        """
         for axis, e in enumerate(extents):
             fills = e.map.fill
-            if e.map.sign is not None or (fills is not None and len(np.unique(fills[e.map.index < 0])) > 1):
+            if e.map.sign is not None or (fills is not None and fills[e.map.index < 0].any()):
                 return True
             if axis == self.lane and not _holds_itself(e, 0, self.plan.axes[axis].size):
                 return True
@@ -124,7 +125,7 @@ class _Cut:
         self.sizes = [e.high - e.low for e in extents]
         self.buffer_bytes = self.note = 0
 
-    def step(self, copy: gather.Gather | None, cores: Sequence[Core], fills: Fills, stream: bool, phase: int) -> Step:
+    def step(self, copy: gather.Gather | None, cores: Sequence[Core], stream: bool, phase: int) -> Step:
         """Chain the passes."""
         b, last, self.phase = self.b, len(cores) - 1, phase
         held = [*self.sizes]
@@ -144,8 +145,7 @@ class _Cut:
                 target = sum(start * stride for (start, _), stride in zip(self.box, b.out_strides, strict=True))
             else:
                 target, out_strides, out_map = places[i % 2], block, plane
-            fill = fills(i, self._constant(axis))
-            passes.append(self._pass(axis, core, fill, plane if i else 0, target, out_strides, out_map,
+            passes.append(self._pass(axis, core, plane if i else 0, target, out_strides, out_map,
                                      final=i == last, stream=stream and i == last))  # fmt: skip
             self.source, self.strides, self.in_scratch = target, list(out_strides), True
             self.sizes[axis] = self.box[axis][1] - self.box[axis][0]
@@ -153,20 +153,14 @@ class _Cut:
         note, finite = (self.note, bytes(b.register)) if b.types[1].kind == "f" else (0, b"")
         return Step(self.box, copy, tuple(passes), work, work + self.buffer_bytes, note, finite)
 
-    def _constant(self, axis: int) -> float:
-        """Give the one constant that this box reads beyond an axis."""
-        found = self.extents[axis].map
-        outside = found.index < 0
-        return found.fill[outside][0].item() if found.fill is not None and outside.any() else 0
-
     def _pitch(self, row_bytes: int) -> int:
         """Pad rows to whole registers, and so that they do not all map to one set of the cache."""
         whole = -(-row_bytes // self.b.register) * self.b.register
         whole = -(-whole // workspace.ALIGNMENT) * workspace.ALIGNMENT
         return whole + workspace.ALIGNMENT * (whole // workspace.ALIGNMENT % 2 == 0)
 
-    def _pass(self, axis: int, core: Core, fill: np.ndarray, in_plane: int, target: int,
-              out_strides: Sequence[int], out_map: int, *, final: bool, stream: bool) -> Pass:  # fmt: skip
+    def _pass(self, axis: int, core: Core, in_plane: int, target: int, out_strides: Sequence[int], out_map: int, *,
+              final: bool, stream: bool) -> Pass:  # fmt: skip
         b = self.b
         load, accumulate, store = b.types
         along_lanes = axis == b.lane
@@ -179,6 +173,7 @@ class _Cut:
         at = Work.of(isas.host(), nest)
         self.note = at.slot
         lines = self._lines(axis, out_strides)
+        fill = np.zeros(planes, np.int64)  # zeros of any type
         values = dict.fromkeys(FIELDS, 0) | {
             "lines": len(lines), "line_table": lines.ctypes.data, "planes": planes, "in_plane": in_plane,
             "maps": maps, "out_map": out_map, "taps": taps, "weights": core.weights.ctypes.data,

@@ -61,14 +61,13 @@ def pack(kernel: np.ndarray, form: Form) -> np.ndarray:
     >>> pack(np.arange(6), Form(1, 3, 2)).ravel().tolist()
     [0, 3, 1, 4, 2, 5]
     """
-    if kernel.ndim > 1:
-        return np.stack([pack(one, form) for one in kernel])
+    stack = kernel.shape[:-1]
     if form.fold:
-        padded = np.zeros((form.table, form.rows * form.fold), kernel.dtype)
-        flat = kernel.reshape(form.table, -1)
-        padded[:, : flat.shape[1]] = flat
-        return np.ascontiguousarray(padded.reshape(form.table, form.rows, form.fold).swapaxes(1, 2))
-    return np.ascontiguousarray(kernel.reshape(form.table, form.rows, form.columns).swapaxes(1, 2))
+        padded = np.zeros((*stack, form.table, form.rows * form.fold), kernel.dtype)
+        flat = kernel.reshape(*stack, form.table, -1)
+        padded[..., : flat.shape[-1]] = flat
+        return np.ascontiguousarray(padded.reshape(*stack, form.table, form.rows, form.fold).swapaxes(-2, -1))
+    return np.ascontiguousarray(kernel.reshape(*stack, form.table, form.rows, form.columns).swapaxes(-2, -1))
 
 
 class Frame(NamedTuple):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from faltung.algorithms.held import Intervals
     from faltung.problem.kernel import KernelFacts
     from faltung.problem.problem import Problem
+    from faltung.runtime.regions import Box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +51,65 @@ class Method(Protocol):
     def describe(self) -> list[tuple[str, str]]:
         """Say how it works, as (topic, text) pairs."""
         ...
+
+
+class Reweighable(Method, Protocol):
+    """A method for which the values of the weights are data that may change from call to call."""
+
+    def reweighed(self, weight: np.ndarray, /) -> Reweighable:
+        """Give the same method for other real weights (groups, C_out/groups, C_in/groups, *window), any strides."""
+        ...
+
+
+class Divided(Method, Protocol):
+    """A method whose arithmetic depends on roles of the axes, which a part of the problem must keep (see `parts`)."""
+
+    def part(self, problem: Problem, /) -> Method:
+        """Give the same arithmetic for a part of the problem."""
+        ...
+
+
+class Anchored(Method, Protocol):
+    """A method whose outputs depend on the tile they lie in, so that tiles are computed whole."""
+
+    def samples(self, box: Box, /) -> tuple[Intervals, ...]:
+        """Give the samples that a box of one map needs, axis by axis."""
+        ...
+
+    def run_box(
+        self, source: np.ndarray, box: Box, samples: tuple[Intervals, ...], out: np.ndarray, threads: int, /
+    ) -> None:
+        """Fill `out` (kernels, *box) from a block of these samples, which hold those that the box needs."""
+        ...
+
+    def grain(self) -> tuple[int, ...]:
+        """Give the outputs along each axis of a map that are best computed together."""
+        ...
+
+    def box_workspace(self) -> int:
+        """Give the scratch bytes that each thread needs for a box."""
+        ...
+
+
+def is_reweighable(method: Method) -> TypeGuard[Reweighable]:
+    """Tell methods that do not look at the values of the weights."""
+    return hasattr(method, "reweighed")
+
+
+def reweighable(method: Method) -> Reweighable:
+    """Give a method that is known to be one of those."""
+    assert is_reweighable(method)
+    return method
+
+
+def is_divided(method: Method) -> TypeGuard[Divided]:
+    """Tell what makes its own parts."""
+    return hasattr(method, "part")
+
+
+def is_anchored(method: Method) -> TypeGuard[Anchored]:
+    """Tell what works in tiles that no region may move."""
+    return hasattr(method, "run_box")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

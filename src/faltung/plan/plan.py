@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from faltung.algorithms.task import is_reweighable, reweighable
 from faltung.errors import DtypeError, GeometryError
+from faltung.plan import moving
 from faltung.plan.explain import explain
+from faltung.plan.regional import Regional
 from faltung.problem import dtypes as rules
+from faltung.runtime.kept import Kept
 from faltung.runtime.threads import default_threads
 from faltung.runtime.workspace import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from faltung.algorithms.task import Method, Recipe, Rejection
+    from faltung.algorithms.task import Method, Recipe, Rejection, Task
     from faltung.plan.bounds import Bounds
     from faltung.problem.problem import Problem
 
 
 ALIGN_FROM = 1 << 20
+PARTS_KEPT = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plane:
-    """One real component of the input: the method that filters it (constants differ), and its number of real maps."""
+    """One real component of the input: the method that filters it (constants differ), its real maps, and its task."""
 
     method: Method
     maps: int
-    shape: tuple[int, ...]
+    task: Task
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one real map."""
+        return self.task.problem.map_shape
 
 
-class Plan:
+class Plan(Regional):
     """How one problem is solved, made by `Convolution.plan`.
 
     Call it with an array of the problem's shape and dtype; `explain()` says what will happen, `signature` names the
@@ -57,21 +69,23 @@ class Plan:
     ) -> None:
         self.problem, self.planes, self.bounds, self.formula = problem, tuple(planes), bounds, formula
         self.recipe, self.others = recipe, tuple(others)
-        self._store, self._reach = store, reach
+        self.store, self.reach = store, reach
         constants = [rule.value for sides in problem.boundary for rule in sides if rule.name == "constant"]
         self._largest_constant = max((abs(int(value.real)) for value in constants), default=0)
         # Integers whose sums could overflow for some data are scanned on every call.
         unsure = self._largest_constant > 0 or not rules.check_overflow(problem.dtypes, reach, None)
         self._scans = unsure and problem.dtypes.accumulate.kind == "i"
         method = planes[0].method
-        self._plain = (
+        self.plain = (
             len(planes) == 1
             and problem.dtypes.output == store
             and problem.dtypes.input == method.load_dtype
             and not self._scans
         )
-        self._shortcut = method.shortcut() if self._plain else None
+        self._shortcut = method.shortcut() if self.plain else None
         self._shape, self._output = problem.output_shape, problem.dtypes.output
+        #: Methods prepared for parts of the output, by plane and problem.
+        self.part_methods: Kept[tuple[int, Problem], Method] = Kept(PARTS_KEPT)
         self._stack = (problem.filters or 1, *method.out_shape)
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -96,13 +110,41 @@ class Plan:
                 return out
         target = self._new_output() if out is None else self._checked_out(x, out)
         count = threads or default_threads()
-        if self._plain:
+        if self.plain:
             self._run_plane(self.planes[0], x, target.reshape(self._stack), count)
         else:
             self._run_composed(x, target, count)
         if out is not None and target is not out:
             out[...] = target
         return target if out is None else out
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether `with_weights` serves: for sums in real numbers, by methods that do not look at the weights."""
+        return self.problem.dtypes.accumulate.kind == "f" and all(is_reweighable(p.method) for p in self.planes)
+
+    def with_weights(self, weight: np.ndarray) -> Plan:
+        """Give the same plan of a layer for other weights (groups, C_out/groups, C_in/groups, *window), any strides.
+
+        `error_bound`, `explain` and `token` stay those of the weights it was made with.
+        """
+        other = copy.copy(self)
+        other.planes = tuple(
+            replace(plane, method=reweighable(plane.method).reweighed(weight)) for plane in self.planes
+        )
+        other._shortcut = None
+        return other
+
+    @cached_property
+    def token(self) -> str:
+        """Name problem, kernels and arithmetic: plans with equal tokens are the same function."""
+        return moving.token(self)
+
+    def __dask_tokenize__(self) -> str:
+        return self.token
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return moving.reduced(self)
 
     @property
     def signature(self) -> str:
@@ -157,21 +199,26 @@ class Plan:
         plane.method.run(source, stack, threads)
 
     def _run_composed(self, x: np.ndarray, target: np.ndarray, threads: int) -> None:
-        """Scan integers, split complex numbers, and convert types that are not computed in themselves."""
+        """Run what is not computed in the types of input and output themselves."""
+
+        def run_plane(plane: Plane, part: np.ndarray) -> np.ndarray:
+            stack = np.empty((plane.maps, *plane.method.out_shape), self.store)
+            self._run_plane(plane, part, stack, threads)
+            return stack.reshape(plane.maps, *plane.shape)
+
+        self.compose(x, target.reshape(self.problem.filters or 1, *self.problem.map_shape), run_plane)
+
+    def compose(self, x: np.ndarray, target: np.ndarray, run_plane: Callable[[Plane, np.ndarray], np.ndarray]) -> None:
+        """Scan integers, split complex numbers, run the planes, and fill `target` (filters, *maps)."""
         if self._scans and x.size:
             largest = max(abs(int(x.max())), abs(int(x.min())), self._largest_constant)
-            rules.check_overflow(self.problem.dtypes, self._reach, largest)
+            rules.check_overflow(self.problem.dtypes, self.reach, largest)
         parts = _parts(x, len(self.planes))
-        maps = self.planes[0].maps
-        results = []
-        for part, plane in zip(parts, self.planes, strict=True):
-            stack = np.empty((maps, *plane.method.out_shape), self._store)
-            self._run_plane(plane, part, stack, threads)
-            results.append(stack.reshape(maps, *plane.shape))
+        results = [run_plane(plane, part) for part, plane in zip(parts, self.planes, strict=True)]
         if x.dtype.kind == "c" and len(results) == 1:
             results = [results[0][..., 0], results[0][..., 1]]
         with np.errstate(invalid="ignore", over="ignore"):
-            _combine(results, target.reshape(self.problem.filters or 1, *self.problem.map_shape))
+            _combine(results, target)
 
 
 def _parts(x: np.ndarray, planes: int) -> tuple[np.ndarray, ...]:

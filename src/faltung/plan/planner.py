@@ -41,10 +41,7 @@ def plan(
     chosen, others = choose(ask(tasks[0], wishes), tasks[0], wishes)
     layers = 1 if problem.channels is None else problem.channels.outputs
     recipes = [chosen, *(_again(task, chosen.algorithm) for task in tasks[1:])]
-    planes = [
-        Plane(recipe.prepare(), len(bank) // layers, task.problem.map_shape)
-        for task, recipe in zip(tasks, recipes, strict=True)
-    ]
+    planes = [Plane(recipe.prepare(), len(bank) // layers, task) for task, recipe in zip(tasks, recipes, strict=True)]
     growth = _growth(problem)
     return Plan(
         problem, planes, store, bounds(problem.dtypes, chosen, norm1, growth, odd_axes), formula,
