@@ -11,17 +11,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faltung import continuous, definition, errors, filters, plot
+    from faltung import continuous, definition, errors, filters, nn, plot, symmetry
     from faltung.convolution import Convolution
     from faltung.errors import FaltungError
     from faltung.functional import convolve, correlate
     from faltung.matching import match_template
+    from faltung.pooling import Pooling, pool
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Convolution",
     "FaltungError",
+    "Pooling",
     "continuous",
     "convolve",
     "correlate",
@@ -29,15 +31,20 @@ __all__ = [
     "errors",
     "filters",
     "match_template",
+    "nn",
     "plot",
+    "pool",
+    "symmetry",
 ]
 
 _WHERE = {
     "Convolution": "faltung.convolution",
+    "Pooling": "faltung.pooling",
     "convolve": "faltung.functional",
     "correlate": "faltung.functional",
     "FaltungError": "faltung.errors",
     "match_template": "faltung.matching",
+    "pool": "faltung.pooling",
 }
 
 

@@ -69,15 +69,19 @@ def check_layer(c: Convolution) -> None:
 
 def check_input(c: Convolution, shape: tuple[int, ...]) -> None:
     """Refuse an input whose channels a layer does not take."""
-    rank, size = len(c.window), c.kernels[0].shape[0]
+    check_channels(shape, len(c.window), len_in=c.kernels[0].shape[0], groups=c.groups, outputs=len(c.kernels))
+
+
+def check_channels(shape: tuple[int, ...], rank: int, *, len_in: int, groups: int, outputs: int) -> None:
+    """Refuse an input without the `groups` x `len_in` channels of a layer before its `rank` axes."""
     if len(shape) < rank + 1:
         msg = f"this layer takes inputs (*batch, C_in, *sizes) with {rank} sizes, but was given the shape {shape}"
         raise GeometryError(msg)
     found = shape[len(shape) - rank - 1]
-    if found != size * c.groups:
+    if found != len_in * groups:
         msg = (
             f"the input {shape} has {found} channels on axis {len(shape) - rank - 1}, but the kernel "
-            f"({len(c.kernels)}, {size}, ...) with groups={c.groups} takes {size} x {c.groups} = {size * c.groups}"
+            f"({outputs}, {len_in}, ...) with groups={groups} takes {len_in} x {groups} = {len_in * groups}"
         )
         raise GeometryError(msg)
 

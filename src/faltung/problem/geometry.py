@@ -82,7 +82,7 @@ def resolve(
     ndim = len(shape)
     strides = per_axis(stride, ndim, "stride", least=1)
     dilations = per_axis(dilation, ndim, "dilation", least=1)
-    pads = [None] * ndim if padding is None else _pads(padding, ndim)
+    pads = [None] * ndim if padding is None else pairs(padding, ndim)
     anchors = _anchors(anchor, kernel_shape, "padding" if padding is not None else mode)
     axes = []
     for i, (n, k, s, d) in enumerate(zip(shape, kernel_shape, strides, dilations, strict=True)):
@@ -199,7 +199,12 @@ def _check_mode(mode: str, padding: Any) -> None:
         raise GeometryError(msg)
 
 
-def _pads(padding: Any, ndim: int) -> list[tuple[int, int]]:
+def pairs(padding: Any, ndim: int) -> list[tuple[int, int]]:
+    """Give the samples added before and after each axis, from an int, one per axis, or a pair per axis.
+
+    >>> pairs([1, 2], 2)
+    [(1, 1), (2, 2)]
+    """
     if is_sequence(padding) and len(padding) != ndim:
         msg = f"padding={padding!r} has {len(padding)} entries for {ndim} filtered axes; "
         raise GeometryError(
@@ -207,7 +212,7 @@ def _pads(padding: Any, ndim: int) -> list[tuple[int, int]]:
         )
     if not is_sequence(padding) or not any(is_sequence(entry) for entry in padding):
         return [(p, p) for p in per_axis(padding, ndim, "padding", least=0)]
-    pairs = []
+    found = []
     for axis, entry in enumerate(padding):
         if not is_sequence(entry) or len(entry) != 2:
             msg = f"padding={padding!r}: expected a (low, high) pair for axis {axis}, got {entry!r}"
@@ -216,8 +221,8 @@ def _pads(padding: Any, ndim: int) -> list[tuple[int, int]]:
         if min(low, high) < 0:
             msg = f"padding {min(low, high)} on axis {axis}: expected an integer >= 0"
             raise GeometryError(msg)
-        pairs.append((low, high))
-    return pairs
+        found.append((low, high))
+    return found
 
 
 def _anchors(anchor: Any, kernel_shape: Sequence[int], mode: str) -> list[int]:

@@ -59,6 +59,15 @@ def facts(kernel: np.ndarray) -> KernelFacts:
     )
 
 
+def norm1(layer: np.ndarray) -> int | float:
+    """Give the largest sum|w| over the output channels of a layer's weight."""
+    w = _comparable(layer)
+    if kind_of(w.dtype) == "integer":
+        return max(_integer_norms(kernel)[0] for kernel in w)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.abs(w).reshape(len(w), -1).sum(axis=1).max())
+
+
 def _comparable(kernel: np.ndarray) -> np.ndarray:
     """Make bool and half floats ordinary numbers; every value is kept."""
     if kernel.dtype.kind == "b":

@@ -1,0 +1,157 @@
+"""Running a layer whose weights change from call to call, and its adjoint phase by phase.
+
+What a plan decides for a layer does not depend on the weights, so it is kept by its `Problem`, and a call packs the
+weights it was given.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from faltung.errors import BoundaryError
+from faltung.layers.description import ZERO
+from faltung.plan.planner import plan as make_plan
+from faltung.problem.boundary import axis_map
+from faltung.problem.dtypes import resolve
+from faltung.problem.geometry import Axis
+from faltung.problem.kernel import norm1
+from faltung.problem.problem import Problem
+from faltung.runtime.kept import Kept
+from faltung.runtime.scatter import scatter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from faltung.plan.plan import Plan
+    from faltung.problem.boundary import AxisMap, Sides
+
+PLANS_KEPT = 128
+_plans: Kept[Problem, Plan] = Kept(PLANS_KEPT)
+
+
+def run_layer(problem: Problem, weight: np.ndarray, x: np.ndarray, threads: int | None) -> np.ndarray:
+    """Run the layer that the problem describes; x has its shape and dtype.
+
+    `weight` is (groups, C_out/groups, C_in/groups, *window), any strides.
+    """
+    kept = _plans.get(problem)
+    if kept is None:
+        kernels = weight.reshape(-1, *weight.shape[2:])
+        kept = make_plan(problem, list(kernels), norm1(kernels), "y[o, j] = Σ x[c, stride·j + dilation·l] k[o, c, l]")
+        if kept.takes_weights:
+            _plans.keep(problem, kept)
+        return kept.run(x, None, threads)
+    return kept.with_weights(weight).run(x, None, threads)
+
+
+class Phase(NamedTuple):
+    """Every stride-th sample from `start` along one axis, and how they are summed with some `taps` of the kernel.
+
+    `axis` is None where no tap reaches these samples.
+    """
+
+    start: int
+    taps: slice
+    axis: Axis | None
+
+
+def run_transposed(forward: Problem, weight: np.ndarray, y: np.ndarray, threads: int | None) -> np.ndarray:
+    """Apply the adjoint of a layer to y, of the shape of its output.
+
+    Raises BoundaryError where the layer reads a constant other than 0.
+    """
+    channels = forward.channels
+    assert channels is not None
+    maps = [_folded(axis, sides) for axis, sides in zip(forward.geometry, forward.boundary, strict=True)]
+    # A folded axis is computed over all that the layer reads, any other one over the array alone.
+    spans = [
+        (0, axis.size) if m is None else (-axis.low, len(m.index))
+        for axis, m in zip(forward.geometry, maps, strict=True)
+    ]
+    whole = _spread(forward, spans, _exchanged(weight, channels.groups), y, threads)
+    if all(m is None for m in maps):
+        return whole
+    return scatter(whole, [*[None] * (channels.axis + 1), *maps], forward.shape, overwrite=True)
+
+
+def _folded(axis: Axis, sides: Sides) -> AxisMap | None:
+    """Say where an axis is folded back to; None where what falls beyond the array is dropped."""
+    start, stop = axis.reads(0, axis.out)
+    if start >= 0 and stop <= axis.size:
+        return None
+    found = axis_map(start, stop, axis.size, sides)
+    if found.fill is not None and (found.fill != 0).any():
+        msg = f"the layer is extended by the constant {found.fill[found.fill != 0][0]}, so the operation is affine and "
+        raise BoundaryError(msg + "has no adjoint; use boundary='zero', and add the response to the constant yourself")
+    inside = (found.index >= 0).sum() <= axis.size
+    return None if inside and all(rule.is_constant for rule in sides) else found
+
+
+def _spread(
+    forward: Problem, spans: Sequence[tuple[int, int]], weight: np.ndarray, y: np.ndarray, threads: int | None
+) -> np.ndarray:
+    """Spread y over the samples (start, count) of each axis.
+
+    Of each axis, the samples of one phase of the stride are sums over every stride-th tap: a layer of stride 1.
+    """
+    channels = forward.channels
+    assert channels is not None
+    inputs = forward.shape[channels.axis]
+    phases = [_phases(axis, *span) for axis, span in zip(forward.geometry, spans, strict=True)]
+    dtypes, to = resolve(y.dtype, weight.dtype, None), replace(channels, outputs=inputs)
+    shape = (*y.shape[: channels.axis], inputs, *(n for _, n in spans))
+    out = np.zeros(shape, dtypes.output)
+    for parts in product(*phases):
+        axes = tuple(part.axis for part in parts if part.axis is not None)
+        if len(axes) < len(parts):
+            continue
+        problem = Problem(y.shape, forward.axes, axes, (ZERO,) * len(axes), dtypes, None, to)
+        taps: tuple[Any, ...] = (..., *(part.taps for part in parts))
+        values = run_layer(problem, weight[taps], y, threads)
+        if values.shape == shape:
+            return values
+        where: tuple[Any, ...] = (
+            ...,
+            *(slice(p.start, None, a.stride) for p, a in zip(parts, forward.geometry, strict=True)),
+        )
+        out[where] = values
+    return out
+
+
+def _phases(axis: Axis, start: int, count: int) -> list[Phase]:
+    """Sort the samples start, start + 1, … that a layer reads by their place in its stride.
+
+    Sample j = start + m·stride + r is read as tap t of output i where stride·i + dilation·t - low = j.
+    """
+    step = axis.stride // math.gcd(axis.stride, axis.dilation)
+    found = []
+    for r in range(min(axis.stride, count)):
+        outs, place = -(-(count - r) // axis.stride), start + r + axis.low
+        hits = (t for t in range(min(step, axis.taps)) if (place - axis.dilation * t) % axis.stride == 0)
+        first = next(hits, None)
+        if first is None:
+            found.append(Phase(r, slice(0), None))
+            continue
+        taps = -(-(axis.taps - first) // step)
+        dilation = axis.dilation * step // axis.stride
+        # Output m reads i = m + at - dilation·u for tap first + step·u; counted from the last tap, u descends.
+        at = (place - axis.dilation * first) // axis.stride
+        low = dilation * (taps - 1) - at
+        descending = slice(first + step * (taps - 1), first - 1 if first else None, -step)
+        found.append(Phase(r, descending, Axis(axis.out, taps, 1, dilation, low, outs)))
+    return found
+
+
+def grouped(weight: np.ndarray, groups: int) -> np.ndarray:
+    """See the weights (C_out, C_in/groups, *window) of a layer as (groups, C_out/groups, C_in/groups, *window)."""
+    return weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
+
+
+def _exchanged(weight: np.ndarray, groups: int) -> np.ndarray:
+    """Let inputs and outputs change places in every group."""
+    return grouped(weight, groups).swapaxes(1, 2)
