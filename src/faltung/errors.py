@@ -7,6 +7,7 @@
     │   └── DtypeError (TypeError)     a dtype that is refused, or an overflow that cannot be excluded
     ├── PlanError (ValueError)         what was asked is clear, but no method may do it
     ├── CompileError (RuntimeError)    the compiler or its cache failed
+    ├── EquivarianceError (AssertionError)  a required symmetry does not hold
     └── FileError (OSError)            a file that cannot be read or must not be written
 
 Each message says what was given, what was expected, and how to fix it.
@@ -39,6 +40,10 @@ class PlanError(FaltungError, ValueError):
 
 class CompileError(FaltungError, RuntimeError):
     """The compiler or its cache failed."""
+
+
+class EquivarianceError(FaltungError, AssertionError):
+    """A symmetry that was required does not hold; the message names the layer and a cure."""
 
 
 class FileError(FaltungError, OSError):
