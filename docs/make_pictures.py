@@ -27,6 +27,8 @@ DOTS = 80  # per inch, of photographs
 
 NUMBERS = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3], [5, 8, 9, 7, 9], [3, 2, 3, 8, 4], [6, 2, 6, 4, 3]])
 EDGES = ft.Convolution(ft.filters.sobel(), flip=False)
+POOLED = np.array([[1, 3, 2, 1], [4, 2, 0, 1], [5, 1, 8, 6], [0, 2, 7, 9]])
+DOWN = ft.Convolution(np.ones((3, 3)), stride=2)
 SHARED = ft.Convolution([1, 2, 4], flip=False, boundary="zero")
 
 
@@ -76,6 +78,8 @@ PICTURES: dict[str, Callable[[], Figure | Sequence[Figure]]] = {
     "boundary.svg": plot.boundary,
     "boundary_image.png": lambda: plot.boundary(None, photograph()),
     "response.svg": response,
+    "pooling.svg": lambda: plot.pooling(POOLED, ft.Pooling((2, 2))),
+    "receptive_field.png": lambda: plot.receptive_field(photograph(), [DOWN] * 5, at=(3, 4)),
 }
 
 

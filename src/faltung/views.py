@@ -29,6 +29,11 @@ class Views:
     def _itself(self) -> Convolution:
         return cast("Convolution", self)
 
+    def _repr_html_(self) -> str:
+        from faltung.plot.html import convolution
+
+        return convolution(self._itself)
+
     def stream(self, axis: int | None = None, threads: int | None = None) -> Stream:
         """Filter an input that arrives in pieces along `axis` (the first filtered axis by default); see `Stream`.
 

@@ -168,6 +168,11 @@ class Plan(Regional):
         """Describe problem, algorithm, loops, memory, error bound, and why no other algorithm was taken."""
         return explain(self)
 
+    def _repr_html_(self) -> str:
+        from faltung.plot.html import plan
+
+        return plan(self)
+
     def __repr__(self) -> str:
         problem = self.problem
         return f"<Plan {problem.shape} {problem.dtypes.input} -> {problem.output_shape} {problem.dtypes.output}>"

@@ -8,6 +8,7 @@ from faltung.plot.canvas import NotInstalledError
 from faltung.plot.cells import kernel
 from faltung.plot.edges import units
 from faltung.plot.entries import matrix
+from faltung.plot.field import receptive_field
 from faltung.plot.maps import feature_map
 from faltung.plot.pooling import pooling
 from faltung.plot.response import response
@@ -27,6 +28,7 @@ __all__ = [
     "layer",
     "matrix",
     "pooling",
+    "receptive_field",
     "response",
     "save",
     "sliding",
