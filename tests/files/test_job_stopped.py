@@ -240,6 +240,8 @@ def test_two_processes_do_not_work_on_one_output(source: str, tmp_path: Path) ->
     def second(progress: job.Progress) -> None:
         with pytest.raises(FileError, match="another process works on this job"):
             job.run(small(source, to), resume=True)
+        with pytest.raises(FileError, match="another process works on this job"):
+            job.run(small(source, to), force=True)
 
     job.run(small(source, to), progress=second)
 
@@ -255,6 +257,7 @@ def test_a_damaged_journal(source: str, tmp_path: Path) -> None:
     journal.write_text("nonsense\n")
     with pytest.raises(FileError, match="is no journal, or damaged"):
         job.run(small(source, to), resume=True)
+    job.run(small(source, to), force=True)
 
 
 @pytest.fixture

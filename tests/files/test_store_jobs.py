@@ -229,6 +229,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="is no Zarr store, so it is not deleted"):
         job.apply(source, tmp_path / "precious", c, force=True)
     assert (tmp_path / "precious" / "thesis").read_text() == "words"
+    assert not list(tmp_path.glob("*.faltung-job"))
     zarr.open_group(str(tmp_path / "g.zarr"), mode="w").create_array("a", shape=(3,), dtype="f4")
     zarr.open_group(str(tmp_path / "g.zarr"), mode="a").create_array("b", shape=(3,), dtype="f4")
     with pytest.raises(FileError, match=r"several arrays or none \(a, b\); choose one with --part"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import time
@@ -73,6 +74,8 @@ def apply_large(large: Large, job: Job, say: Callable[[str], object]) -> None:
     from faltung.files.stores import open_source
 
     few_arenas()
+    # When a job fails, chunks may be in flight, of which asyncio would report each.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     if job.series is not None and large.part is not None:
         msg = "--series and --part both name a picture of a TIFF; give one of them"
         raise ProblemError(msg)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from faltung.convolution import Convolution
     from faltung.files.cut import Budget
     from faltung.files.stores import Box, Source
-    from faltung.files.zarr_store import Layout
+    from faltung.files.zarr_create import Layout
     from faltung.plan.plan import Plan
 
 
@@ -171,7 +171,7 @@ def run(
 ) -> Result:  # fmt: skip
     """Run a prepared job; the keywords are those of `apply`."""
     started = time.perf_counter()
-    journal = Journal.of(job.target_at)
+    journal = Journal.of(job.target_at, anew=force)
     head = Head(
         job.plan.signature, job.plan.token, {"part": job.source_at.part, "missing": job.source.about.missing},
         job.layout.to_json(), job.fingerprint, job.source.content() if verify else None,

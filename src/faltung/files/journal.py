@@ -85,10 +85,10 @@ class Journal:
     _sent: float = 0.0
 
     @classmethod
-    def of(cls, target: Address) -> Self:
-        """Find the journal of an output, or begin to keep one; nothing is written yet."""
+    def of(cls, target: Address, *, anew: bool = False) -> Self:
+        """Find the journal of an output, or begin to keep one (`anew` in any case); nothing is written yet."""
         journal = cls(Address(target.url.rstrip("/") + SUFFIX))
-        text = journal._read()
+        text = b"" if anew else journal._read()
         if text:
             journal._understand(text)
         return journal
@@ -98,6 +98,12 @@ class Journal:
         self.head, self.done = head, []
         self._write()
         self.lock()
+
+    def check_free(self) -> None:
+        """Raise FileError if another process keeps this journal."""
+        if not self.address.remote and self.address.path.exists():
+            self.lock()
+            self.close()
 
     def lock(self) -> None:
         """Keep other processes out, and make ready to append.

@@ -10,7 +10,8 @@ import numpy as np
 from faltung.arrays.coordinates import Positions
 from faltung.errors import GeometryError
 from faltung.files import ome
-from faltung.files.zarr_store import Layout, ZarrSource
+from faltung.files.zarr_create import Layout
+from faltung.files.zarr_store import ZarrSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import numpy as np
 
 from faltung.convolution import Convolution
 from faltung.errors import FileError, GeometryError, ProblemError
-from faltung.files import job, ome, target, zarr_store
+from faltung.files import job, ome, target, zarr_create, zarr_store
 from faltung.files.optional import need
 from faltung.files.stores import About, Address, open_source
 
@@ -79,7 +79,7 @@ def pyramid(
         if chunks is None:
             chunks = zarr_store.ZarrTarget(Address(to_level), "").array.chunks
     name = root.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr").removesuffix(".ome")
-    zarr_store.describe(root, ome.attributes(about, made, name, zarr_format))
+    zarr_create.describe(root, ome.attributes(about, made, name, zarr_format))
     return shapes
 
 
@@ -148,7 +148,7 @@ def _begin(root: Address, source: Source, *, resume: bool, force: bool) -> int:
 
     given = stored(source)
     zarr_format = given.array.metadata.zarr_format if isinstance(given, zarr_store.ZarrSource) else 3
-    zarr_store.describe(root, None, zarr_format)
+    zarr_create.describe(root, None, zarr_format)
     return int(zarr_format)
 
 

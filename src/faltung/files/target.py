@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from faltung.errors import FileError
-from faltung.files import durable, memmap, zarr_store
+from faltung.files import durable, memmap, zarr_create, zarr_store
 from faltung.files.fingerprint import local_objects
 from faltung.files.layout import coordinates
 from faltung.files.optional import need
@@ -26,7 +26,7 @@ def start(job: Prepared, journal: Journal, head: Head, *, resume: bool, force: b
         FileError: it exists, or what is unfinished there is another job.
     """
     address = job.target_at
-    if journal.head is not None and not force:
+    if journal.head is not None:
         if not resume:
             msg = f"{address.url}: a job is unfinished there ({len(journal.done)} regions are on disk); "
             raise FileError(msg + "go on with --resume (resume=True), or start again with --force (force=True)")
@@ -37,6 +37,7 @@ def start(job: Prepared, journal: Journal, head: Head, *, resume: bool, force: b
             return False
         msg = f"{address.url}: exists already" + (", and no unfinished job is there" if resume else "")
         raise FileError(msg + "; pass --force (force=True) to replace it")
+    journal.check_free()
     _clear(address)
     journal.begin(head)
     _create(job)
@@ -102,7 +103,7 @@ def _create(job: Prepared) -> None:
         memmap.create(address, job.layout.shape, job.plan.problem.dtypes.output.newbyteorder("="))
         return
     places = coordinates(job.source.about, job.convolution, job.source.shape) if job.layout.group is not None else {}
-    zarr_store.create(address, job.layout, places)
+    zarr_create.create(address, job.layout, places)
 
 
 def _clear(address: Address) -> None:
