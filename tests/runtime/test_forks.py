@@ -190,6 +190,7 @@ for turn in range(40):
     try:
         for _ in range(100):
             shared(x, threads=2)
+        timer.join()  # on a busy machine it comes late
     except KeyboardInterrupt:
         interrupts += 1
     timer.join()

@@ -150,9 +150,9 @@ class Layer:
         return None
 
     def reweighed(self, weight: np.ndarray) -> Layer:
-        """Give the same method for other weights; everything else is shared."""
+        """Give the same method for other weights, for one call; everything else is shared."""
         other = copy.copy(self)
-        other.weights = self.packing.pack(weight)
+        other.weights = self.packing.pack(weight, once=True)
         return other
 
     def describe(self) -> list[tuple[str, str]]:

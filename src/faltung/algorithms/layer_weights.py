@@ -10,6 +10,7 @@ from faltung.compiler import isa as isas
 from faltung.compiler import kernels as compiled
 from faltung.compiler.elements import Element
 from faltung.compiler.pack_nest import FIELDS, PackNest
+from faltung.runtime import workspace
 from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ class Packing:
         self.nest = PackNest(Element.of(dtype), isas.host().vector_bytes // dtype.itemsize)
         self._tables: Kept[tuple[int, ...], Table] = Kept(TABLES_KEPT)
 
-    def pack(self, weight: np.ndarray) -> np.ndarray:
-        """Pack (groups, outputs, inputs, *window), any strides; lanes without a channel hold anything finite or not.
+    def pack(self, weight: np.ndarray, *, once: bool = False) -> np.ndarray:
+        """Pack (groups, outputs, inputs, *window), any strides; with `once` for the next call of this thread only.
 
-        Nothing is stored of those lanes.
+        Lanes without a channel hold anything, for nothing of them is stored.
         """
         weight = _regular(weight.astype(self.dtype, copy=False))
-        packed = np.empty((self.groups, self.form.blocks, self.inputs * self.taps, self.form.width), self.dtype)
+        shape = (self.groups, self.form.blocks, self.inputs * self.taps, self.form.width)
+        packed = workspace.borrow_weights(shape, self.dtype) if once else workspace.aligned(shape, self.dtype)
         table = self._table(weight.strides)
         source = weight.__array_interface__["data"][0]
         compiled.get(self.nest)(table.parameters.ctypes.data, source, packed.ctypes.data)

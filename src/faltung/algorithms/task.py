@@ -57,7 +57,10 @@ class Reweighable(Method, Protocol):
     """A method for which the values of the weights are data that may change from call to call."""
 
     def reweighed(self, weight: np.ndarray, /) -> Reweighable:
-        """Give the same method for other real weights (groups, C_out/groups, C_in/groups, *window), any strides."""
+        """Give the same method for other real weights (groups, C_out/groups, C_in/groups, *window), any strides.
+
+        It is for one call, before the next time that weights change in the same thread.
+        """
         ...
 
 

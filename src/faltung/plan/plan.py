@@ -126,6 +126,7 @@ class Plan(Regional):
     def with_weights(self, weight: np.ndarray) -> Plan:
         """Give the same plan of a layer for other weights (groups, C_out/groups, C_in/groups, *window), any strides.
 
+        It is for one call, before any other plan of this thread is given weights: packed, they share memory.
         `error_bound`, `explain` and `token` stay those of the weights it was made with.
         """
         other = copy.copy(self)

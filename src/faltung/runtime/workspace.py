@@ -1,13 +1,15 @@
-"""Scratch memory: one buffer a thread, kept between calls while it is small."""
+"""Scratch memory: a buffer for samples and one for weights in each thread, kept between calls while it is small."""
 
 from __future__ import annotations
 
+import math
 import threading
 
 import numpy as np
 
 # A fresh large allocation costs a page fault every 4 KiB, which is more than a small convolution itself.
 KEEP_BYTES = 8 << 20
+KEEP_WEIGHTS = 32 << 20
 ALIGNMENT = 64
 
 
@@ -17,7 +19,7 @@ class _Kept(threading.local):
     buffer: np.ndarray | None = None
 
 
-_kept = _Kept()
+_kept, _weights = _Kept(), _Kept()
 
 
 def borrow(size: int) -> tuple[int, np.ndarray | None]:
@@ -25,12 +27,24 @@ def borrow(size: int) -> tuple[int, np.ndarray | None]:
 
     The next call in the same thread may give the same memory.
     """
-    if size <= _kept.size:
-        return _kept.address, _kept.buffer
+    return _borrow(_kept, size, KEEP_BYTES)
+
+
+def borrow_weights(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Give an uninitialised array for weights that are packed for one call; the next one in this thread reuses it."""
+    size = math.prod(shape) * dtype.itemsize
+    _, buffer = _borrow(_weights, size, KEEP_WEIGHTS)
+    assert buffer is not None
+    return buffer[:size].view(dtype).reshape(shape)
+
+
+def _borrow(kept: _Kept, size: int, most: int) -> tuple[int, np.ndarray | None]:
+    if size <= kept.size:
+        return kept.address, kept.buffer
     buffer = aligned((size,), np.dtype(np.uint8))
     address = buffer.__array_interface__["data"][0]
-    if size <= KEEP_BYTES:
-        _kept.size, _kept.address, _kept.buffer = size, address, buffer
+    if size <= most:
+        kept.size, kept.address, kept.buffer = size, address, buffer
     return address, buffer
 
 
