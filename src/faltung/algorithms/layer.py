@@ -117,8 +117,8 @@ class Layer:
             Element.of(task.load), Element.of(dtypes.accumulate), Element.of(dtypes.output), self.pixels, vectors
         )
         self.form = Form(vectors * lanes, vectors, -(-self.outputs // (vectors * lanes)))
-        taps = math.prod(problem.kernel_shape)
-        self.packing = Packing(self.groups, self.outputs, self.inputs, taps, self.form, dtypes.accumulate)
+        counts = (self.groups, self.outputs, self.inputs)
+        self.packing = Packing(counts, problem.kernel_shape, self.form, dtypes.accumulate)
         stacked = np.stack(task.kernels)
         self.weights = self.packing.pack(stacked.reshape(self.groups, self.outputs, *stacked.shape[1:]))
         self.box: Box = tuple((0, axis.out) for axis in problem.geometry)

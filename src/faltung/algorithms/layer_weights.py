@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ TABLES_KEPT = 8
 
 
 class Table(NamedTuple):
-    """The parameters of a packing call, the bands it points to, and what to add to the address of the weights."""
+    """The parameters of a packing call, and the bands that they point to."""
 
     parameters: np.ndarray
     bands: np.ndarray
@@ -29,8 +30,8 @@ class Table(NamedTuple):
 class Packing:
     """How the weights of one layer are packed; tables are made once for each layout that comes along."""
 
-    def __init__(self, groups: int, outputs: int, inputs: int, taps: int, form: Form, dtype: np.dtype) -> None:
-        self.groups, self.outputs, self.inputs, self.taps = groups, outputs, inputs, taps
+    def __init__(self, counts: tuple[int, int, int], window: tuple[int, ...], form: Form, dtype: np.dtype) -> None:
+        (self.groups, self.outputs, self.inputs), self.window, self.taps = counts, window, math.prod(window)
         self.form, self.dtype = form, dtype
         self.nest = PackNest(Element.of(dtype), isas.host().vector_bytes // dtype.itemsize)
         self._tables: Kept[tuple[int, ...], Table] = Kept(TABLES_KEPT)
@@ -40,7 +41,7 @@ class Packing:
 
         Lanes without a channel hold anything, for nothing of them is stored.
         """
-        weight = _regular(weight.astype(self.dtype, copy=False))
+        weight = weight.astype(self.dtype, copy=False)
         shape = (self.groups, self.form.blocks, self.inputs * self.taps, self.form.width)
         packed = workspace.borrow_weights(shape, self.dtype) if once else workspace.aligned(shape, self.dtype)
         table = self._table(weight.strides)
@@ -55,42 +56,37 @@ class Packing:
             self._tables.keep(strides, found)
         return found
 
-    def _made(self, group: int, output: int, channel: int, tap: int) -> Table:
-        """List the bands of rows: for each group, register of channels and input channel one matrix of outputs x taps.
+    def _made(self, group: int, output: int, channel: int, *window: int) -> Table:
+        """List the bands of rows: for each group, register of channels and input channel a matrix of outputs x taps.
 
-        Taps that lie backwards are read forwards and stored backwards.
+        Taps that lie backwards are read forwards and stored backwards; those that lie apart come one by one.
         """
         form, item, lanes = self.form, self.dtype.itemsize, self.nest.lanes
-        whole = tap == item and channel == self.taps * tap
-        inputs, columns = (1, self.inputs * self.taps) if whole else (self.inputs, self.taps)
-        backwards = tap < 0
-        g, v, c = np.ix_(np.arange(self.groups), np.arange(0, self.outputs, lanes), np.arange(inputs))
-        source = g * group + v * output + c * channel + (tap * (self.taps - 1) if backwards else 0)
+        offsets, step = self._taps(window)
+        inputs, columns, row = self.inputs, self.taps, np.zeros(1, np.int64)
+        if step == item and channel == self.taps * item:
+            inputs, columns = 1, self.inputs * self.taps
+        elif step == -item:
+            row, offsets = row + self.taps - 1, offsets[-1:]
+        elif step != item:
+            columns, row = 1, np.arange(self.taps)
+        offsets = offsets[: len(row)]
+        g, v, c, t = np.ix_(range(self.groups), range(0, self.outputs, lanes), range(inputs), range(len(row)))
+        source = g * group + v * output + c * channel + offsets[t]
         block, lane = np.divmod(v, form.width)
-        row = c * self.taps + (self.taps - 1 if backwards else 0)
-        target = (((g * form.blocks + block) * (self.inputs * self.taps) + row) * form.width + lane) * item
+        target = (((g * form.blocks + block) * self.inputs + c) * self.taps + row[t]) * form.width + lane
         rows = np.broadcast_to(np.minimum(self.outputs - v, lanes), source.shape)
-        bands = np.ascontiguousarray(np.stack([source, target, rows], axis=-1).reshape(-1, 3), np.int64)
-        pitch = form.width * item * (-1 if backwards else 1)
+        bands = np.ascontiguousarray(np.stack([source, target * item, rows], axis=-1).reshape(-1, 3), np.int64)
+        pitch = form.width * item * (-1 if step == -item else 1)
         values = {
             "bands": len(bands), "band_table": bands.ctypes.data, "row": output, "columns": columns, "pitch": pitch,
         }  # fmt: skip
         return Table(np.array([values[name] for name in FIELDS], np.int64), bands)
 
-
-def _regular(weight: np.ndarray) -> np.ndarray:
-    """Give (groups, outputs, inputs, taps), the taps one after the other in memory, forwards or backwards."""
-    first, window = weight.shape[:3], weight.shape[3:]
-    taps = int(np.prod(window))
-    step = weight.strides[-1] if window and abs(weight.strides[-1]) == weight.itemsize else weight.itemsize
-    expected, size = [], step
-    for n in reversed(window):
-        expected.append(size)
-        size *= n
-    regular = all(n == 1 or s == e for n, s, e in zip(window, weight.strides[3:], reversed(expected), strict=True))
-    if taps == 1:
-        step = weight.itemsize
-    elif not regular:
-        weight, step = np.ascontiguousarray(weight), weight.itemsize
-    shape, strides = (*first, taps), (*weight.strides[:3], step)
-    return np.lib.stride_tricks.as_strided(weight, shape, strides)
+    def _taps(self, strides: tuple[int, ...]) -> tuple[np.ndarray, int]:
+        """Give the byte offset of every tap, and the step between them; 0 where it is not the same everywhere."""
+        offsets = np.zeros(1, np.int64)
+        for n, stride in zip(self.window, strides, strict=True):
+            offsets = (offsets[:, None] + stride * np.arange(n)).ravel()
+        steps = set(np.diff(offsets).tolist()) or {self.dtype.itemsize}
+        return offsets, steps.pop() if len(steps) == 1 else 0
