@@ -76,9 +76,7 @@ def run_nest(nest: Any, guards: Guards) -> int:
 
 def run_layer(nest: LayerNest, guards: Guards, pixels: int, turn: int) -> None:
     """Sum ones over the taps, two images and two blocks of channels, the last block with some or all channels."""
-    from faltung.compiler import isa as isas
-
-    width, taps = nest.vectors * nest.lanes(isas.host()), 1 + turn % 5
+    width, taps = nest.vectors * nest.lanes, 1 + turn % 5
     channels, load, store = 1 + (7 * turn) % width, nest.load.bytes, nest.store.bytes
     source = guards.array(2 * (pixels + taps), _dtype(nest.load), 1)
     weights = guards.array(2 * taps * width, _dtype(nest.accumulate), 1)

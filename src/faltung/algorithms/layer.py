@@ -39,6 +39,7 @@ BOUND_KEPT = 16
 MACS_PER_THREAD = 1 << 21
 # Fewer channels than this share of a register are run bank by bank.
 LEAST_LANES = 0.5
+LEAST_REGISTER = 16  # bytes
 
 
 def propose(task: Task) -> Recipe | Rejection:
@@ -49,7 +50,8 @@ def propose(task: Task) -> Recipe | Rejection:
     if not compiled.available():
         return Rejection("layer", "nothing is compiled here (llvmlite is missing, or FALTUNG_JIT=0)")
     accumulate = problem.dtypes.accumulate
-    lanes, outputs = isas.host().vector_bytes // accumulate.itemsize, channels.outputs // channels.groups
+    outputs = channels.outputs // channels.groups
+    lanes = _register(outputs, accumulate) // accumulate.itemsize
     if outputs < LEAST_LANES * lanes:
         return Rejection("layer", f"{outputs} output channels in a group do not fill the {lanes} lanes of a register")
     if len(task.kernels) > channels.outputs or problem.shape[channels.axis + 1 + len(problem.axes) :]:
@@ -67,6 +69,14 @@ def propose(task: Task) -> Recipe | Rejection:
         prepare=lambda: Layer(task, channels),
         relative=True,
     )
+
+
+def _register(outputs: int, accumulate: np.dtype) -> int:
+    """Give the bytes of a register: half the widest where the channels of a group fit, and pixels can be transposed."""
+    isa = isas.host()
+    half = isa.vector_bytes // 2
+    fits = max(outputs, TILES[isa.name][0]) * accumulate.itemsize <= half
+    return half if fits and half >= LEAST_REGISTER else isa.vector_bytes
 
 
 def _nanoseconds(task: Task, channels: Channels, lanes: int) -> float:
@@ -110,11 +120,17 @@ class Layer:
         self.load_dtype, self.in_shape, self.out_shape = task.load, problem.shape, problem.map_shape
         self.groups, self.outputs = channels.groups, channels.outputs // channels.groups
         self.inputs, self.at = problem.shape[channels.axis] // channels.groups, channels.axis
-        lanes = isa.vector_bytes // dtypes.accumulate.itemsize
+        register = _register(self.outputs, dtypes.accumulate)
+        lanes = register // dtypes.accumulate.itemsize
         self.pixels, most = TILES[isa.name]
         vectors = min(range(1, most + 1), key=lambda v: (-(-self.outputs // (v * lanes)) * v, -v))
         self.nest = LayerNest(
-            Element.of(task.load), Element.of(dtypes.accumulate), Element.of(dtypes.output), self.pixels, vectors
+            Element.of(task.load),
+            Element.of(dtypes.accumulate),
+            Element.of(dtypes.output),
+            self.pixels,
+            vectors,
+            register,
         )
         self.form = Form(vectors * lanes, vectors, -(-self.outputs // (vectors * lanes)))
         counts = (self.groups, self.outputs, self.inputs)

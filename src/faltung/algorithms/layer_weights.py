@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from faltung.compiler import isa as isas
 from faltung.compiler import kernels as compiled
 from faltung.compiler.elements import Element
 from faltung.compiler.pack_nest import FIELDS, PackNest
@@ -33,7 +32,7 @@ class Packing:
     def __init__(self, counts: tuple[int, int, int], window: tuple[int, ...], form: Form, dtype: np.dtype) -> None:
         (self.groups, self.outputs, self.inputs), self.window, self.taps = counts, window, math.prod(window)
         self.form, self.dtype = form, dtype
-        self.nest = PackNest(Element.of(dtype), isas.host().vector_bytes // dtype.itemsize)
+        self.nest = PackNest(Element.of(dtype), form.width // form.vectors)
         self._tables: Kept[tuple[int, ...], Table] = Kept(TABLES_KEPT)
 
     def pack(self, weight: np.ndarray, *, once: bool = False) -> np.ndarray:

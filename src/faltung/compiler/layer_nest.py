@@ -43,22 +43,28 @@ FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class LayerNest:
-    """What is compiled: element types and the register tile. Weights are packed [block, tap, lane]."""
+    """What is compiled: element types and the register tile. Weights are packed [block, tap, lane].
+
+    Registers of `register_bytes` may be narrower than the widest, for groups of few channels.
+    """
 
     load: Element
     accumulate: Element
     store: Element
     pixels: int
     vectors: int
+    register_bytes: int
 
     @property
     def name(self) -> str:
         """A unique symbol."""
-        return f"taps_layer_{self.load.name}_{self.accumulate.name}_{self.store.name}_{self.pixels}x{self.vectors}"
+        types = f"{self.load.name}_{self.accumulate.name}_{self.store.name}"
+        return f"taps_layer_{types}_{self.pixels}x{self.vectors}x{self.register_bytes}"
 
-    def lanes(self, isa: Isa) -> int:
+    @property
+    def lanes(self) -> int:
         """Lanes of one register of accumulators."""
-        return isa.vector_bytes // self.accumulate.bytes
+        return self.register_bytes // self.accumulate.bytes
 
     def emit(self, isa: Isa) -> str:
         """Write the module for an instruction set."""
@@ -67,7 +73,7 @@ class LayerNest:
 
 class _Emitter:
     def __init__(self, nest: LayerNest, isa: Isa) -> None:
-        self.nest, self.isa, self.lanes = nest, isa, nest.lanes(isa)
+        self.nest, self.isa, self.lanes = nest, isa, nest.lanes
         self.acc = nest.accumulate.vector(self.lanes)
         self.w = Writer()
 
