@@ -104,12 +104,15 @@ def run_on_cluster(name: str, task: Task, run: Sequence[Box]) -> list[Box]:
     with _lock:
         session = _open.pop(name, None) or Session(task)
     try:
-        return list(session.work([run]))
-    finally:
-        with _lock:
-            _open[name] = session
-            while len(_open) > 4:
-                _open.popitem(last=False)[1].close()
+        done = list(session.work([run]))
+    except BaseException:
+        session.close()
+        raise
+    with _lock:
+        _open[name] = session
+        while len(_open) > 4:
+            _open.popitem(last=False)[1].close()
+    return done
 
 
 def in_this_process(task: Task, runs: Sequence[Sequence[Box]]) -> Generator[Box]:

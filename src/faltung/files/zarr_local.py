@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 from zarr.storage import LocalStore, WrapperStore
@@ -20,18 +21,55 @@ if TYPE_CHECKING:
     from faltung.files.fingerprint import Fingerprint
 
 
+class Writes:
+    """Counts the writes under way."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count, self._stopped = 0, False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if self._stopped:
+                msg = "another object of this store could not be written"
+                raise FileError(msg)
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Wait for those under way, and refuse new ones."""
+        with self._changed:
+            self._stopped = True
+            self._changed.wait_for(lambda: not self._count)
+
+
 class DurableStore(LocalStore):
     """A folder in which every object appears whole and on disk, or not at all."""
 
+    def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._writes = Writes()
+
     async def set(self, key: str, value: Buffer) -> None:
         """Write an object under a temporary name, and rename it."""
-        self._check_writable()
-        await asyncio.to_thread(put, self.root / key, value.as_buffer_like())
+        await asyncio.to_thread(self.set_sync, key, value)
 
     def set_sync(self, key: str, value: Buffer) -> None:
         """Do the same without a loop."""
         self._check_writable()
-        put(self.root / key, value.as_buffer_like())
+        with self._writes:
+            put(self.root / key, value.as_buffer_like())
+
+    def stop(self) -> None:
+        """Let the writes under way come to their end, and refuse all later ones.
+
+        Zarr writes the chunks of a region side by side, and reports a failure before the others are done.
+        """
+        self._writes.stop()
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write an object unless there is one."""

@@ -97,7 +97,8 @@ class ZarrTarget:
         self.address = address
         with written(address):
             # Chunks that hold the fill value are stored too: -0.0 would come back as 0.0, and none may be missing.
-            found = zarr.open_array(writing(address.url), path=path, mode="r+")
+            self.store = writing(address.url)
+            found = zarr.open_array(self.store, path=path, mode="r+")
             self.array = found.with_config({"write_empty_chunks": True})
         self.units = tuple(self.array.shards or self.array.chunks)
 
@@ -105,7 +106,12 @@ class ZarrTarget:
         """Write whole chunks or shards."""
         where = ", ".join(f"{start}:{stop}" for start, stop in box)
         with written(self.address, f"samples [{where}] "):
-            self.array[tuple(slice(*one) for one in box)] = values
+            try:
+                self.array[tuple(slice(*one) for one in box)] = values
+            except BaseException:
+                if not self.address.remote:
+                    self.store.stop()
+                raise
 
     def finish(self) -> None:
         """Sweep up what killed processes left."""
