@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import faltung as ft
 from faltung import definition
+from layouts import LAYOUTS, lay_out
 
 RULES = ["zero", "constant:2", "edge", "reflect", "symmetric", "wrap", "antireflect"]
 
@@ -26,6 +27,26 @@ def written_out(x, weight, groups, flip, **asked):
     ]
     result = np.array(maps)
     return result.reshape(*x.shape[: x.ndim - rank - 1], *result.shape[1:])
+
+
+@pytest.mark.parametrize("outputs", [1, 16])
+@pytest.mark.parametrize("window", [(1, 1), (3, 1)])
+def test_a_column_of_a_larger_image(outputs: int, window: tuple[int, int]) -> None:
+    """An axis of one sample may have any strides, and the one before it then is no contiguous line."""
+    rng = np.random.default_rng(0)
+    x, weight = rng.integers(-9, 9, (2, 3, 9, 12)).astype("f4"), rng.integers(-9, 9, (outputs, 3, *window)).astype("f4")
+    column = x[..., 7:8]
+    got = ft.Convolution(weight, flip=False, channels=True, boundary="zero")(column)
+    np.testing.assert_array_equal(got, written_out(column, weight, 1, False, boundary="zero"))
+
+
+@pytest.mark.parametrize("outputs", [1, 16])
+def test_batch_axes_that_cannot_be_one(outputs: int) -> None:
+    rng = np.random.default_rng(0)
+    x, weight = rng.integers(-9, 9, (2, 3, 4, 9, 7)).astype("f4"), rng.integers(-9, 9, (outputs, 4, 3, 3)).astype("f4")
+    x = np.ascontiguousarray(x.transpose(2, 1, 3, 0, 4)).transpose(3, 1, 0, 2, 4)
+    got = ft.Convolution(weight, flip=False, channels=True, boundary="zero")(x)
+    np.testing.assert_array_equal(got, written_out(x, weight, 1, False, boundary="zero"))
 
 
 @settings(max_examples=120, deadline=None)
@@ -55,6 +76,7 @@ def test_any_layer_equals_the_definition(data) -> None:
         "mode": data.draw(st.sampled_from(["same", "full"])),
     }
     layer = ft.Convolution(weight, flip=flip, channels=True, groups=groups, **asked)
+    x = lay_out(x, data.draw(st.sampled_from([name for name in LAYOUTS if name != "broadcast"])), rng)
     got, want = layer(x), written_out(x, weight, groups, flip, **asked)
     assert got.shape == want.shape == layer.output_shape(x.shape)
     # Small whole numbers: every sum is exact, in any precision.

@@ -62,7 +62,8 @@ def correlate(
     min_weight : the share of the kernel's weight that must be there, or the output is NaN
     preserve_nan : whether inputs that are NaN stay NaN in the output
     tolerance : the error allowed, as a multiple of ‖kernel‖₁ · max|x|
-        None allows exact methods, 1e-4 in float32 and 1e-13 in float64; naming one opens approximate methods.
+        None allows exact methods, 1e-4 in float32 and 1e-13 in float64. Naming one lets sums of outer products leave
+        out small parts of the kernel, if that is faster; what is left out counts in `Plan.error_bound`.
     algorithm : the method's name, or None for the fastest that is precise enough (`Plan.explain` lists them)
         It never changes the answer by more than the bound that `Plan.error_bound` states.
     threads : how many threads; None takes all CPUs of this process.

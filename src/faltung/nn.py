@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from faltung.arrays import convolved, is_dask
 from faltung.errors import GeometryError
 from faltung.layers import description
 from faltung.layers.activation import finish
@@ -59,7 +60,7 @@ def conv(
 
     Parameters
     ----------
-    x : array (N, C_in, *sizes), or without N
+    x : array (N, C_in, *sizes), or without N; of a Dask array the result is one, and lazy
     weight : array (C_out, C_in/groups, *window); C_in = groups and C_out a multiple of it makes a depthwise layer
     bias : array (C_out,)
     stride, dilation : int or one per axis
@@ -82,7 +83,10 @@ def conv(
     array([[2. , 3. , 3. , 2. ],
            [0. , 0.5, 0.5, 0. ]])
     """
-    x, weight = np.asarray(x), np.asarray(weight)
+    weight = np.asarray(weight)
+    if is_dask(x):
+        return convolved(x, weight, bias, activation, threads, stride, padding, dilation, groups, boundary)
+    x = np.asarray(x)
     problem = description.layer(x, weight, stride, padding, dilation, groups, boundary)
     return finish(run_layer(problem, grouped(weight, groups), x, threads), bias, activation, weight.ndim - 2)
 

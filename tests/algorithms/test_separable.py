@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from separable_cases import Array, outer, problem, solve
 
-from faltung import definition
+from faltung import Convolution, definition
 from faltung.algorithms import separable, separable_cost
 from faltung.algorithms.task import Recipe, Rejection
 from faltung.compiler import kernels
+from faltung.errors import PlanError
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="compiled kernels are off")
 
@@ -213,3 +214,31 @@ def test_it_says_how_it_works() -> None:
     told = dict(recipe.prepare().describe())
     assert told["paired taps"] == "in 2 of 2 factors, which halves the multiplications"
     assert recipe.workspace > 0
+
+
+def rotated_gaussian(size: int, long: float, wide: float) -> Array:
+    """Give a Gaussian whose axes lie at 30 degrees: no outer product, but close to a sum of few."""
+    y, x = np.mgrid[:size, :size] - size // 2
+    u, v = 0.866 * x + 0.5 * y, 0.866 * y - 0.5 * x
+    return np.asarray(np.exp(-((u / long) ** 2) - (v / wide) ** 2))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-2, 0.1])
+def test_a_named_tolerance_lowers_the_rank_and_is_kept(dtype: str, tolerance: float) -> None:
+    kernel = rotated_gaussian(15, 4.0, 3.0).astype(dtype)
+    x = np.random.default_rng(3).standard_normal((40, 37)).astype(dtype)
+    with pytest.raises(PlanError, match="no sum of a few outer products"):
+        Convolution(kernel).plan(x.shape, dtype, algorithm="separable")
+    cut = Convolution(kernel).plan(x.shape, dtype, algorithm="separable", tolerance=tolerance)
+    norm1 = float(np.abs(kernel).sum(dtype=float))
+    assert "leaving out" in cut.explain()
+    assert cut.error_bound <= tolerance * norm1
+    error = float(np.abs(cut(x) - definition.convolve(x.astype(float), kernel.astype(float))).max())
+    assert 1e-6 * norm1 < error <= cut.error_bound * float(np.abs(x).max())
+
+
+def test_integers_are_never_approximated() -> None:
+    kernel = np.rint(rotated_gaussian(15, 4.0, 3.0) * 100).astype(np.int32)
+    with pytest.raises(PlanError, match="no outer product of integer lines"):
+        Convolution(kernel).plan((40, 37), np.int32, algorithm="separable", tolerance=0.1)

@@ -155,7 +155,7 @@ def test_the_graph_grows_with_the_chunks_and_has_one_plan() -> None:
     few, some, many = tasks(4), tasks(8), tasks(16)
     assert (many - 1) == 4 * (some - 1) == 16 * (few - 1)
     y = ft.correlate(da.zeros(1000, chunks=10), np.arange(1.0, 10))
-    assert sum(str(key).endswith("-plan") for key in y.dask) == 1
+    assert sum(str(key).endswith("-work") for key in y.dask) == 1
 
 
 def test_equal_questions_have_equal_names() -> None:

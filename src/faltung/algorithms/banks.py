@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from faltung.algorithms import direct, numpy_taps
 from faltung.algorithms.task import Recipe, Rejection, Task, reweighable
@@ -21,8 +22,6 @@ from faltung.problem.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
 
     from faltung.problem.problem import Channels
 
@@ -91,9 +90,12 @@ class Layers:
             part, group = divmod(index, self.groups)
             for image in range(len(images)):
                 channels = images[image, group * size : (group + 1) * size]
-                run = partial(method.run, channels.reshape(method.in_shape))
+                lines = channels.reshape(method.in_shape)
+                # Axes of one sample may have any strides, and those before them become the last.
+                if lines.strides[-1] != lines.itemsize:
+                    lines = np.ascontiguousarray(lines)
                 target = stack[part, image, group]
-                run(target.reshape(len(target), *method.out_shape), threads)
+                method.run(lines, target.reshape(len(target), *method.out_shape), threads)
 
     def shortcut(self) -> Callable[[np.ndarray, np.ndarray], None] | None:
         """Give none: there are several calls."""

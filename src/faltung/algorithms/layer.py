@@ -145,12 +145,12 @@ class Layer:
         if out.size == 0:
             return
         count = min(threads, 1 + self.problem.macs // MACS_PER_THREAD)
-        pieces = self._bound.get((*source.strides, count))
-        if pieces is None:
-            steps = source.strides[self.at :]
-            pieces = [self._piece(box, steps) for box in self._boxes(count)]
-            self._bound.keep((*source.strides, count), pieces)
+        # Several batch axes may have to be copied to become one, so the strides that count are those of the images.
         images = source.reshape(-1, self.groups, self.inputs, *self.in_shape[self.at + 1 :])
+        pieces = self._bound.get((*images.strides, count))
+        if pieces is None:
+            pieces = [self._piece(box, images.strides[2:]) for box in self._boxes(count)]
+            self._bound.keep((*images.strides, count), pieces)
         maps = out.reshape(-1, self.groups, self.outputs, *self.out_shape[self.at + 1 :])
         kernel = compiled.get(self.nest)
         jobs = [

@@ -1,8 +1,10 @@
 """Separable and low-rank kernels: one short sum of taps along each axis instead of one long one over all.
 
 The kernel is a tensor train of cores (see `factors`), exactly for integers, to rounding for floats: it is no
-approximation that the precision contract would have to know of. The passes of a box of outputs follow each other in
-the second-level cache (see `separable_steps`), so nothing of the size of the array is written between them.
+approximation that the precision contract would have to know of. Only where the caller names a tolerance may the train
+be cut to lower ranks; what it then leaves out is measured and counts in the bound. The passes of a box of outputs
+follow each other in the second-level cache (see `separable_steps`), so nothing of the size of the array is written
+between them.
 """
 
 from __future__ import annotations
@@ -35,11 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from faltung.algorithms.task import Task
+    from faltung.problem.kernel import KernelFacts
     from faltung.problem.problem import Problem
 
 NAME = "separable"
 # A kernel may be missed by so many roundings of its own values; doubles lose more in the singular value decomposition.
 ALLOWED = {4: 4, 8: 64}
+# Of a tolerance that the caller names, so much may be left out of the kernel; the rest is for the roundings.
+LEFT_OUT = 0.9
 BOUND_KEPT = 16
 # A thread is worth waking for about this many nanoseconds of work.
 THREAD = 500_000
@@ -78,15 +83,21 @@ def propose(task: Task) -> Recipe | Rejection:
         expected=max(_expected(one, unit) for one in factors),
         arithmetic=(NAME, isas.host().has_fma, tuple(one.ranks for one in factors)),
         prepare=lambda: Separable(task, plan, active, factors),
-        structure=[_structure(one) for one in factors],
-        relative=all(rank == 1 for one in factors for rank in one.ranks),
+        structure=[
+            _structure(one, _left_out(task, one, facts)) for one, facts in zip(factors, task.facts, strict=True)
+        ],
+        relative=all(
+            one.rank == 1 and not _left_out(task, one, facts) for one, facts in zip(factors, task.facts, strict=True)
+        ),
     )
 
 
 def _factors(task: Task, kernel: np.ndarray, norm1: float, most: int) -> Factors | None:
     accumulate = task.problem.dtypes.accumulate
-    allowed = ALLOWED[accumulate.itemsize] * unit_roundoff(accumulate) * norm1
-    return factorise(kernel, accumulate, allowed, most)
+    allowed = ALLOWED[accumulate.itemsize] * unit_roundoff(accumulate)
+    if task.approximate:
+        allowed = max(allowed, LEFT_OUT * task.tolerance)
+    return factorise(kernel, accumulate, allowed * norm1, most)
 
 
 def _no_factors(task: Task) -> str:
@@ -125,11 +136,19 @@ def _norm2(factors: Factors) -> float:
     return math.sqrt(max(0.0, float(carried[0, 0])))
 
 
-def _structure(factors: Factors) -> str:
+def _left_out(task: Task, factors: Factors, facts: KernelFacts) -> float:
+    """Give the share of ‖kernel‖₁ that is left out beyond roundings of the kernel's values; 0 if there is none."""
+    accumulate, norm1 = task.problem.dtypes.accumulate, float(facts.norm1)
+    exact = ALLOWED.get(accumulate.itemsize, 0) * unit_roundoff(accumulate) * norm1
+    return factors.residual / norm1 if factors.residual > exact else 0.0
+
+
+def _structure(factors: Factors, left_out: float) -> str:
     lines = " x ".join(str(core.shape[1]) for core in factors.cores)
-    if all(rank == 1 for rank in factors.ranks):
-        return f"outer product of lines of {lines} taps"
-    return f"sum of products of lines of {lines} taps, ranks {', '.join(map(str, factors.ranks))}"
+    but = f", leaving out {left_out:.1e} of ‖kernel‖₁" if left_out else ""
+    if factors.rank == 1:
+        return f"outer product of lines of {lines} taps{but}"
+    return f"sum of products of lines of {lines} taps, ranks {', '.join(map(str, factors.ranks))}{but}"
 
 
 class Separable:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from faltung.convolution import Convolution
+    from faltung.pooling.description import Pooling
 
 
 def is_dask(x: object) -> bool:
@@ -26,3 +27,17 @@ def lazily(c: Convolution, x: Any, **asked: Any) -> np.ndarray:
     from faltung.arrays.dask import filtered
 
     return cast("np.ndarray", filtered(c, x, **asked))
+
+
+def convolved(x: Any, *options: Any) -> np.ndarray:
+    """Apply a layer to a Dask array lazily; see `arrays.dask_layers.conv`."""
+    from faltung.arrays.dask_layers import conv
+
+    return cast("np.ndarray", conv(x, *options))
+
+
+def pooled(pooling: Pooling, x: Any, *, return_indices: bool, threads: int | None) -> np.ndarray:
+    """Pool a Dask array lazily; see `arrays.dask_layers.pool`."""
+    from faltung.arrays.dask_layers import pool
+
+    return cast("np.ndarray", pool(x, pooling, threads, return_indices=return_indices))

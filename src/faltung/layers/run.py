@@ -41,12 +41,17 @@ def run_layer(problem: Problem, weight: np.ndarray, x: np.ndarray, threads: int 
     """
     kept = _plans.get(problem)
     if kept is None:
-        kernels = weight.reshape(-1, *weight.shape[2:])
-        kept = make_plan(problem, list(kernels), norm1(kernels), "y[o, j] = Σ x[c, stride·j + dilation·l] k[o, c, l]")
+        kept = layer_plan(problem, weight)
         if kept.takes_weights:
             _plans.keep(problem, kept)
         return kept.run(x, None, threads)
     return kept.with_weights(weight).run(x, None, threads)
+
+
+def layer_plan(problem: Problem, weight: np.ndarray) -> Plan:
+    """Plan the layer for these weights, as `run_layer` does."""
+    kernels = weight.reshape(-1, *weight.shape[2:])
+    return make_plan(problem, list(kernels), norm1(kernels), "y[o, j] = Σ x[c, stride·j + dilation·l] k[o, c, l]")
 
 
 class Phase(NamedTuple):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from faltung import arguments
+from faltung.arrays import is_dask, pooled
 from faltung.errors import GeometryError
 from faltung.plan.plan import as_array
 from faltung.pooling import medians
@@ -109,7 +110,7 @@ class Pooling:
             msg = f"count_padding=False with boundary={boundary!r}, whose padding consists of samples; "
             raise GeometryError(msg + "leave one of them out")
         self._windows: Kept[tuple[int, ...], Windows] = Kept(WINDOWS_KEPT)
-        self._sums = Sums(self)
+        self.sums = Sums(self)
         self._extrema = Extrema()
 
     @overload
@@ -124,6 +125,8 @@ class Pooling:
         self, x: ArrayLike, *, return_indices: bool = False, threads: int | None = None
     ) -> np.ndarray | Indexed:
         """Pool an array; see `pool` for the keywords and the result."""
+        if type(x) is not np.ndarray and is_dask(x):
+            return pooled(self, x, return_indices=return_indices, threads=threads)
         array = x if type(x) is np.ndarray else as_array(x)
         if threads is not None:
             arguments.check_threads(threads)
@@ -137,7 +140,7 @@ class Pooling:
             return medians.median(array, windows, count)
         if self.kind in ("max", "min"):
             return self._extrema.values(array, windows, self.kind, count)
-        return self._sums(array, windows, threads)
+        return self.sums(array, windows, threads)
 
     def chosen(self, x: np.ndarray, windows: Windows, threads: int) -> Indexed:
         """Give values and indices of the samples chosen; see `pool`."""

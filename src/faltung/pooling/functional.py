@@ -41,6 +41,7 @@ def pool(
     Parameters
     ----------
     x : array of any rank, layout and real or integer dtype (complex too for mean, sum and lp)
+        Of a Dask array the result is one, and lazy; for Lp norms, odd boundary rules and indices it is refused.
     window, kind, stride, padding, dilation, axes, boundary, ceil_mode, count_padding, p
         As in `Pooling`.
     return_indices : bool

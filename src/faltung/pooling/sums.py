@@ -36,13 +36,23 @@ class Sums:
             norms = self.norms(np.abs(everything(x, windows)), windows, threads)
             with np.errstate(over="ignore"):
                 return norms.astype(norm_dtype(x.dtype), copy=False)
+        kernel, accumulate, output = self.dtypes(x.dtype)
+        total = self._sum(x, windows, kernel, accumulate, threads)
+        if self._pooling.kind == "mean":
+            np.divide(total, self.samples(windows), out=total, casting="same_kind")
+        return total if output is None else total.astype(output, copy=False)
+
+    def dtypes(self, dtype: np.dtype) -> tuple[np.dtype, np.dtype | None, np.dtype | None]:
+        """Give the dtypes of the kernel of ones, of its sums, and of the result; None where they follow by themselves.
+
+        A mean rounds once, after it was divided.
+        """
         if self._pooling.kind == "sum":
-            return self._sum(x, windows, np.dtype(np.int8), None, threads)
-        plain = x.dtype in (SINGLE, REAL)
-        dtypes = None if plain else rules.resolve(x.dtype, REAL, None)
-        total = self._sum(x, windows, REAL, None if dtypes is None else dtypes.accumulate, threads)
-        np.divide(total, self.samples(windows), out=total, casting="same_kind")
-        return total if dtypes is None else total.astype(dtypes.output, copy=False)
+            return np.dtype(np.int8), None, None
+        if dtype in (SINGLE, REAL):
+            return REAL, None, None
+        dtypes = rules.resolve(dtype, REAL, None)
+        return REAL, dtypes.accumulate, dtypes.output
 
     def samples(self, windows: Windows) -> Any:
         """Give what means divide by: a number if it is the same everywhere, else an array in f32 if that is exact."""
@@ -60,7 +70,7 @@ class Sums:
     def adjoint(self, grad: np.ndarray, windows: Windows) -> np.ndarray:
         """Apply the adjoint of the sum in the dtype of a gradient; constants receive nothing."""
         linear = _linear(windows)
-        return self._convolution(linear, REAL).adjoint(grad, linear.shape)
+        return self.convolution(linear, REAL).adjoint(grad, linear.shape)
 
     def _sum(
         self, x: np.ndarray, windows: Windows, kernel: np.dtype, dtype: np.dtype | None, threads: int | None
@@ -69,7 +79,7 @@ class Sums:
             # A rule that ends where ceil mode goes on is none that a convolution follows.
             x = windows.everything(x.astype(rules.resolve(x.dtype, kernel, dtype).accumulate), 0)
             windows = windows.extended()
-        return self._convolution(windows, kernel)(x, dtype=dtype, threads=threads)
+        return self.convolution(windows, kernel)(x, dtype=dtype, threads=threads)
 
     def norms(self, values: np.ndarray, windows: Windows, threads: int | None) -> np.ndarray:
         """Give the Lp norms of all that windows read, of which `values` has the moduli in f64."""
@@ -81,7 +91,8 @@ class Sums:
             total = self._sum(powers, windows, REAL, None, threads)
             return total if p == 1 else np.sqrt(total) if p == 2 else total ** (1 / p)
 
-    def _convolution(self, windows: Windows, kernel: np.dtype) -> Convolution:
+    def convolution(self, windows: Windows, kernel: np.dtype) -> Convolution:
+        """Give the sum as a convolution with ones of a dtype."""
         found = self._kept.get((windows, kernel))
         if found is None:
             found = _convolution(windows, kernel)
