@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import arrays, bounds, choice, first_call, holes, out_of_core, planned, pooling, report, small
+from benchmarks import arrays, bounds, choice, first_call, holes, layers, out_of_core, planned, pooling, report, small
 
 SUITES = {
     "arrays": arrays.run,
@@ -18,6 +18,7 @@ SUITES = {
     "signals": planned.run_signals,
     "volumes": planned.run_volumes,
     "holes": holes.run,
+    "layers": layers.run,
     "pooling": pooling.run,
     "out-of-core": out_of_core.run,
     "choice": choice.run,

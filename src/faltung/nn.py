@@ -119,7 +119,7 @@ def conv_transpose(
     array([[1., 2., 4., 2., 3.]])
     """
     x, weight = np.asarray(x), np.asarray(weight)
-    sizes = description.transposed_sizes(x, weight, stride, padding, output_padding, dilation, groups)
+    sizes = description.transposed_sizes(x.shape, weight.shape, stride, padding, output_padding, dilation, groups)
     forward = description.forward_of(sizes, x, weight, stride, padding, dilation, groups, boundary)
     return finish(run_transposed(forward, weight, x, threads), bias, activation, weight.ndim - 2)
 

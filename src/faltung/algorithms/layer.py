@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from faltung.runtime import threads as pool
 from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from faltung.algorithms.task import Task
     from faltung.problem.problem import Channels
@@ -37,6 +37,8 @@ TILES = {"avx512": (8, 2), "avx2": (4, 3), "sse2": (2, 4), "neon": (4, 4)}
 BLOCK_BYTES = 512 << 10
 BOUND_KEPT = 16
 MACS_PER_THREAD = 1 << 21
+# Units are handed to threads in so many shares for each.
+SHARES = 4
 # Fewer channels than this share of a register are run bank by bank.
 LEAST_LANES = 0.5
 LEAST_REGISTER = 16  # bytes
@@ -111,6 +113,14 @@ class Piece(NamedTuple):
     keep: tuple[np.ndarray, ...]
 
 
+class Unit(NamedTuple):
+    """What the kernel does in one call: a box of an image, for the channels of a group."""
+
+    image: int
+    group: int
+    piece: Piece
+
+
 class Layer:
     """The compiled layer, bound to strides on first use and then reused."""
 
@@ -151,14 +161,15 @@ class Layer:
         if pieces is None:
             pieces = [self._piece(box, images.strides[2:]) for box in self._boxes(count)]
             self._bound.keep((*images.strides, count), pieces)
-        maps = out.reshape(-1, self.groups, self.outputs, *self.out_shape[self.at + 1 :])
-        kernel = compiled.get(self.nest)
-        jobs = [
-            partial(self._execute, kernel, images[image, group], maps[image, group], self.weights[group], piece)
+        units = [
+            Unit(image, group, piece)
             for image in range(len(images))
             for group in range(self.groups)
             for piece in pieces
         ]
+        share = len(units) if count == 1 else max(1, len(units) // (SHARES * count))
+        maps = out.reshape(-1, self.groups, self.outputs, *self.out_shape[self.at + 1 :])
+        jobs = [partial(self._execute, images, maps, units[i : i + share]) for i in range(0, len(units), share)]
         pool.run(jobs, count)
 
     def shortcut(self) -> Callable[[np.ndarray, np.ndarray], None] | None:
@@ -182,22 +193,26 @@ class Layer:
             ("groups", f"{self.groups} of {self.inputs} -> {self.outputs} channels"),
         ]
 
-    def _execute(
-        self, kernel: Callable[..., None], source: np.ndarray, maps: np.ndarray, weights: np.ndarray, piece: Piece
-    ) -> None:
-        address = source.__array_interface__["data"][0]
-        if piece.gather is not None:
-            scratch, _held = workspace.borrow(piece.scratch_bytes)
-            piece.gather.run(source, address, scratch)
-            address = scratch
-        if not piece.small:
-            kernel(piece.parameters, address + piece.source, maps.ctypes.data + piece.target, weights.ctypes.data)
-            return
-        lines = np.empty((self.outputs, self.pixels), maps.dtype)
-        kernel(piece.parameters, address + piece.source, lines.ctypes.data, weights.ctypes.data)
-        sizes = [stop - start for start, stop in piece.box]
-        where = (slice(None), *(slice(*part) for part in piece.box))
-        maps[where] = lines[:, : math.prod(sizes)].reshape(self.outputs, *sizes)
+    def _execute(self, images: np.ndarray, maps: np.ndarray, units: Sequence[Unit]) -> None:
+        # Groups of few channels take microseconds each, as long as NumPy takes to make a view.
+        source, target, weights = (a.__array_interface__["data"][0] for a in (images, maps, self.weights))
+        kernel = compiled.get(self.nest)
+        for image, group, piece in units:
+            address = source + image * images.strides[0] + group * images.strides[1]
+            if piece.gather is not None:
+                scratch, _held = workspace.borrow(piece.scratch_bytes)
+                piece.gather.run(images[image, group] if piece.gather.copy is None else images, address, scratch)
+                address = scratch
+            packed = weights + group * self.weights.strides[0]
+            if piece.small:
+                lines = np.empty((self.outputs, self.pixels), maps.dtype)
+                kernel(piece.parameters, address + piece.source, lines.ctypes.data, packed)
+                where: tuple[Any, ...] = (image, group, slice(None), *(slice(*part) for part in piece.box))
+                sizes = [stop - start for start, stop in piece.box]
+                maps[where] = lines[:, : math.prod(sizes)].reshape(self.outputs, *sizes)
+            else:
+                to = target + image * maps.strides[0] + group * maps.strides[1]
+                kernel(piece.parameters, address + piece.source, to + piece.target, packed)
 
     def _boxes(self, count: int) -> list[Box]:
         """Cut an image into boxes of whole lines whose input stays in cache, enough of them for the threads."""

@@ -105,15 +105,21 @@ def paddings(padding: Any, sizes: Sequence[int], window: Sequence[int], stride: 
 
 
 def transposed_sizes(
-    x: np.ndarray, weight: np.ndarray, stride: Any, padding: Any, output_padding: Any, dilation: Any, groups: int
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> tuple[int, ...]:
-    """Give the sizes of a transposed layer's output; see `nn.conv_transpose`."""
-    rank = _check_weight(weight.shape, groups)
-    arguments.check_channels(x.shape, rank, len_in=len(weight) // groups, groups=groups, outputs=len(weight))
+    """Give the sizes of a transposed layer's output for these shapes; see `nn.conv_transpose`."""
+    rank = _check_weight(weight, groups)
+    arguments.check_channels(x, rank, len_in=weight[0] // groups, groups=groups, outputs=weight[0])
     if isinstance(padding, str) and padding != "valid":
         msg = f"padding={padding!r}: a transposed layer does not know the size it leads back to; give numbers"
         raise GeometryError(msg)
-    sizes, window = x.shape[x.ndim - rank :], weight.shape[2:]
+    sizes, window = x[len(x) - rank :], weight[2:]
     strides = geometry.per_axis(stride, rank, "stride", least=1)
     dilations = geometry.per_axis(dilation, rank, "dilation", least=1)
     extras = geometry.per_axis(output_padding, rank, "output_padding", least=0)

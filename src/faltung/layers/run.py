@@ -25,13 +25,13 @@ from faltung.runtime.kept import Kept
 from faltung.runtime.scatter import scatter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from faltung.plan.plan import Plan
     from faltung.problem.boundary import AxisMap, Sides
 
 PLANS_KEPT = 128
 _plans: Kept[Problem, Plan] = Kept(PLANS_KEPT)
+_adjoints: Kept[Any, Adjoint] = Kept(PLANS_KEPT)
 
 
 def run_layer(problem: Problem, weight: np.ndarray, x: np.ndarray, threads: int | None) -> np.ndarray:
@@ -65,6 +65,27 @@ class Phase(NamedTuple):
     axis: Axis | None
 
 
+class Step(NamedTuple):
+    """One phase of every axis: the layer of stride 1 that gives these samples, its taps, and where they go."""
+
+    problem: Problem
+    taps: tuple[Any, ...]
+    where: tuple[Any, ...]
+
+
+class Adjoint(NamedTuple):
+    """How the adjoint of a layer is computed: shape and dtype of all that is spread, its steps, and how it is folded.
+
+    `folds` is None where nothing is; `fills` says that one step gives every sample.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    steps: tuple[Step, ...]
+    folds: tuple[AxisMap | None, ...] | None
+    fills: bool
+
+
 def run_transposed(forward: Problem, weight: np.ndarray, y: np.ndarray, threads: int | None) -> np.ndarray:
     """Apply the adjoint of a layer to y, of the shape of its output.
 
@@ -72,16 +93,49 @@ def run_transposed(forward: Problem, weight: np.ndarray, y: np.ndarray, threads:
     """
     channels = forward.channels
     assert channels is not None
-    maps = [_folded(axis, sides) for axis, sides in zip(forward.geometry, forward.boundary, strict=True)]
+    key = (forward, y.shape, y.dtype, weight.dtype)
+    adjoint = _adjoints.get(key)
+    if adjoint is None:
+        adjoint = _adjoint(*key)
+        _adjoints.keep(key, adjoint)
+    exchanged = _exchanged(weight, channels.groups)
+    if adjoint.fills:
+        return run_layer(adjoint.steps[0].problem, exchanged[adjoint.steps[0].taps], y, threads)
+    whole = np.zeros(adjoint.shape, adjoint.dtype)
+    for step in adjoint.steps:
+        whole[step.where] = run_layer(step.problem, exchanged[step.taps], y, threads)
+    if adjoint.folds is None:
+        return whole
+    return scatter(whole, [*[None] * (channels.axis + 1), *adjoint.folds], forward.shape, overwrite=True)
+
+
+def _adjoint(forward: Problem, shape: tuple[int, ...], dtype: np.dtype, kernel: np.dtype) -> Adjoint:
+    """Sort out the phases of a layer's strides.
+
+    Of each axis, the samples of one phase are sums over every stride-th tap: a layer of stride 1.
+    """
+    channels = forward.channels
+    assert channels is not None
+    folds = tuple(_folded(axis, sides) for axis, sides in zip(forward.geometry, forward.boundary, strict=True))
     # A folded axis is computed over all that the layer reads, any other one over the array alone.
     spans = [
         (0, axis.size) if m is None else (-axis.low, len(m.index))
-        for axis, m in zip(forward.geometry, maps, strict=True)
+        for axis, m in zip(forward.geometry, folds, strict=True)
     ]
-    whole = _spread(forward, spans, _exchanged(weight, channels.groups), y, threads)
-    if all(m is None for m in maps):
-        return whole
-    return scatter(whole, [*[None] * (channels.axis + 1), *maps], forward.shape, overwrite=True)
+    inputs = forward.shape[channels.axis]
+    dtypes, to = resolve(dtype, kernel, None), replace(channels, outputs=inputs)
+    whole = (*shape[: channels.axis], inputs, *(n for _, n in spans))
+    steps = []
+    for parts in product(*(_phases(axis, *span) for axis, span in zip(forward.geometry, spans, strict=True))):
+        axes = tuple(part.axis for part in parts if part.axis is not None)
+        if len(axes) < len(parts):
+            continue
+        problem = Problem(shape, forward.axes, axes, (ZERO,) * len(axes), dtypes, None, to)
+        places = (slice(p.start, None, a.stride) for p, a in zip(parts, forward.geometry, strict=True))
+        steps.append(Step(problem, (..., *(part.taps for part in parts)), (..., *places)))
+    plain = all(m is None for m in folds)
+    fills = plain and len(steps) == 1 and steps[0].problem.map_shape == whole
+    return Adjoint(whole, dtypes.output, tuple(steps), None if plain else folds, fills)
 
 
 def _folded(axis: Axis, sides: Sides) -> AxisMap | None:
@@ -95,37 +149,6 @@ def _folded(axis: Axis, sides: Sides) -> AxisMap | None:
         raise BoundaryError(msg + "has no adjoint; use boundary='zero', and add the response to the constant yourself")
     inside = (found.index >= 0).sum() <= axis.size
     return None if inside and all(rule.is_constant for rule in sides) else found
-
-
-def _spread(
-    forward: Problem, spans: Sequence[tuple[int, int]], weight: np.ndarray, y: np.ndarray, threads: int | None
-) -> np.ndarray:
-    """Spread y over the samples (start, count) of each axis.
-
-    Of each axis, the samples of one phase of the stride are sums over every stride-th tap: a layer of stride 1.
-    """
-    channels = forward.channels
-    assert channels is not None
-    inputs = forward.shape[channels.axis]
-    phases = [_phases(axis, *span) for axis, span in zip(forward.geometry, spans, strict=True)]
-    dtypes, to = resolve(y.dtype, weight.dtype, None), replace(channels, outputs=inputs)
-    shape = (*y.shape[: channels.axis], inputs, *(n for _, n in spans))
-    out = np.zeros(shape, dtypes.output)
-    for parts in product(*phases):
-        axes = tuple(part.axis for part in parts if part.axis is not None)
-        if len(axes) < len(parts):
-            continue
-        problem = Problem(y.shape, forward.axes, axes, (ZERO,) * len(axes), dtypes, None, to)
-        taps: tuple[Any, ...] = (..., *(part.taps for part in parts))
-        values = run_layer(problem, weight[taps], y, threads)
-        if values.shape == shape:
-            return values
-        where: tuple[Any, ...] = (
-            ...,
-            *(slice(p.start, None, a.stride) for p, a in zip(parts, forward.geometry, strict=True)),
-        )
-        out[where] = values
-    return out
 
 
 def _phases(axis: Axis, start: int, count: int) -> list[Phase]:
