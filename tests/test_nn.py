@@ -190,6 +190,32 @@ def test_bias_and_activation() -> None:
         np.testing.assert_allclose(nn.conv(x, weight, [1, -1], activation=name), expected, atol=1e-15)
 
 
+APPLIED = {
+    None: lambda z: z, "relu": lambda z: np.maximum(z, 0), "relu6": lambda z: np.clip(z, 0, 6),
+    "leaky_relu": lambda z: np.where(z < 0, z * z.dtype.type(0.01), z),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", APPLIED)
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize(("groups", "per"), [(1, 16), (2, 8), (1, 37), (3, 3), (4, 1)])
+def test_bias_and_activation_follow_the_sums_whatever_the_method(dtype, groups, per, activation) -> None:
+    """Dense layers do both before they store a sum; every bit is that of doing them afterwards, and NaN stays NaN."""
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((2, 2 * groups, 9, 11)), rng.standard_normal((groups * per, 2, 3, 3))
+    x[0, 0, 4, 5] = np.nan
+    x, weight = x.astype(dtype), weight.astype(dtype)
+    bias = rng.standard_normal(groups * per).astype(dtype)
+    sums = nn.conv(x, weight, groups=groups, padding=1)
+    for one in (bias, None, rng.standard_normal(sums.shape[1:]).astype(dtype)):
+        got = nn.conv(x, weight, one, groups=groups, padding=1, activation=activation)
+        with np.errstate(invalid="ignore"):
+            z = sums if one is None else sums + (one.reshape(-1, 1, 1) if one.ndim == 1 else one)
+            want = APPLIED[activation](z)
+        np.testing.assert_array_equal(got, want)
+        assert got.dtype == sums.dtype
+
+
 def test_a_locally_connected_layer_has_weights_of_its_own() -> None:
     rng = np.random.default_rng(0)
     x, grad = rng.standard_normal((2, 4, 6, 5)), rng.standard_normal((2, 6, 3, 5))

@@ -20,7 +20,7 @@ import numpy as np
 from faltung.arrays import convolved, is_dask
 from faltung.errors import GeometryError
 from faltung.layers import description
-from faltung.layers.activation import finish
+from faltung.layers.activation import after, finish
 from faltung.layers.local import Local
 from faltung.layers.run import grouped, run_layer, run_transposed
 from faltung.layers.weights import weight_gradient
@@ -88,7 +88,7 @@ def conv(
         return convolved(x, weight, bias, activation, threads, stride, padding, dilation, groups, boundary)
     x = np.asarray(x)
     problem = description.layer(x, weight, stride, padding, dilation, groups, boundary)
-    return finish(run_layer(problem, grouped(weight, groups), x, threads), bias, activation, weight.ndim - 2)
+    return run_layer(problem, grouped(weight, groups), x, threads, after(bias, activation))
 
 
 def conv_transpose(
@@ -121,7 +121,7 @@ def conv_transpose(
     x, weight = np.asarray(x), np.asarray(weight)
     sizes = description.transposed_sizes(x.shape, weight.shape, stride, padding, output_padding, dilation, groups)
     forward = description.forward_of(sizes, x, weight, stride, padding, dilation, groups, boundary)
-    return finish(run_transposed(forward, weight, x, threads), bias, activation, weight.ndim - 2)
+    return finish(run_transposed(forward, weight, x, threads), after(bias, activation), weight.ndim - 2)
 
 
 def conv_input_gradient(
@@ -202,7 +202,7 @@ def locally_connected(
     """
     x, weight = np.asarray(x), np.asarray(weight)
     local = Local.of(x, weight.shape, stride, padding, dilation, groups, boundary)
-    return finish(local.forward(x, weight), bias, activation, len(local.window))
+    return finish(local.forward(x, weight), after(bias, activation), len(local.window))
 
 
 def locally_connected_gradients(

@@ -79,7 +79,7 @@ def run_layer(nest: LayerNest, guards: Guards, pixels: int, turn: int) -> None:
     width, taps = nest.vectors * nest.lanes, 1 + turn % 5
     channels, load, store = 1 + (7 * turn) % width, nest.load.bytes, nest.store.bytes
     source = guards.array(2 * (pixels + taps), _dtype(nest.load), 1)
-    weights = guards.array(2 * taps * width, _dtype(nest.accumulate), 1)
+    weights = guards.array(2 * (1 + taps) * width, _dtype(nest.accumulate), 1)
     out = guards.array((2, width + channels, pixels), _dtype(nest.store), 0)
     offsets = [[0, 0], [(pixels + taps) * load, out.strides[0]]]
     tables = [
@@ -93,7 +93,7 @@ def run_layer(nest: LayerNest, guards: Guards, pixels: int, turn: int) -> None:
     }  # fmt: skip
     block = guards.array(len(LAYER_FIELDS), np.int64, [values[name] for name in LAYER_FIELDS])
     kernels.get(nest)(block.ctypes.data, source.ctypes.data, out.ctypes.data, weights.ctypes.data)
-    assert (out == taps).all()
+    assert (out == min(taps + nest.biased, 6 if nest.activation == "relu6" else taps + 1)).all()
 
 
 def run_taps(nest: TapNest, guards: Guards, width: int, height: int, turn: int) -> None:

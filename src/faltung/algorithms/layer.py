@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from faltung.algorithms.task import Recipe, Rejection, gamma, unit_roundoff
 from faltung.compiler import isa as isas
 from faltung.compiler import kernels as compiled
 from faltung.compiler.elements import Element
-from faltung.compiler.layer_nest import FIELDS, LayerNest
+from faltung.compiler.layer_nest import ACTIVATIONS, FIELDS, LayerNest
 from faltung.runtime import gather, machine, regions, workspace
 from faltung.runtime import threads as pool
 from faltung.runtime.kept import Kept
@@ -180,6 +181,19 @@ class Layer:
         """Give the same method for other weights, for one call; everything else is shared."""
         other = copy.copy(self)
         other.weights = self.packing.pack(weight, once=True)
+        return other
+
+    def finished(self, bias: np.ndarray | None, activation: str | None) -> Layer | None:
+        """Give the same method with bias (outputs,) and activation applied before a sum is stored, if it can.
+
+        It writes to the weights, so they must be those of this call.
+        """
+        if activation is not None and activation not in ACTIVATIONS:
+            return None
+        other = copy.copy(self)
+        other.nest = replace(self.nest, biased=bias is not None, activation=activation or "")
+        if bias is not None:
+            self.packing.put_bias(self.weights, bias.reshape(self.groups, self.outputs))
         return other
 
     def describe(self) -> list[tuple[str, str]]:

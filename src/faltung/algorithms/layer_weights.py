@@ -1,4 +1,7 @@
-"""Packing the weights of a layer for the layer nest: [group, block, tap, lane], as fast as weights that change need."""
+"""Packing the weights of a layer for the layer nest, as fast as weights that change from call to call need.
+
+They lie as [group, block, 1 + tap, lane]; the first row is for the bias.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +44,22 @@ class Packing:
         Lanes without a channel hold anything, for nothing of them is stored.
         """
         weight = weight.astype(self.dtype, copy=False)
-        shape = (self.groups, self.form.blocks, self.inputs * self.taps, self.form.width)
+        shape = (self.groups, self.form.blocks, 1 + self.inputs * self.taps, self.form.width)
         packed = workspace.borrow_weights(shape, self.dtype) if once else workspace.aligned(shape, self.dtype)
         table = self._table(weight.strides)
         source = weight.__array_interface__["data"][0]
         compiled.get(self.nest)(table.parameters.ctypes.data, source, packed.ctypes.data)
         return packed
+
+    def put_bias(self, packed: np.ndarray, bias: np.ndarray) -> None:
+        """Fill the first rows of packed weights from a bias (groups, outputs)."""
+        row, whole = packed[:, :, 0, :], self.outputs // self.form.width
+        if whole:
+            full = bias[:, : whole * self.form.width]
+            row[:, :whole] = full.reshape(self.groups, whole, self.form.width)
+        if whole < self.form.blocks:
+            rest = bias[:, whole * self.form.width :]
+            row[:, whole, : rest.shape[1]] = rest
 
     def _table(self, strides: tuple[int, ...]) -> Table:
         found = self._tables.get(strides)
@@ -73,7 +86,8 @@ class Packing:
         g, v, c, t = np.ix_(range(self.groups), range(0, self.outputs, lanes), range(inputs), range(len(row)))
         source = g * group + v * output + c * channel + offsets[t]
         block, lane = np.divmod(v, form.width)
-        target = (((g * form.blocks + block) * self.inputs + c) * self.taps + row[t]) * form.width + lane
+        first = (g * form.blocks + block) * (1 + self.inputs * self.taps) + 1
+        target = (first + c * self.taps + row[t]) * form.width + lane
         rows = np.broadcast_to(np.minimum(self.outputs - v, lanes), source.shape)
         bands = np.ascontiguousarray(np.stack([source, target * item, rows], axis=-1).reshape(-1, 3), np.int64)
         pitch = form.width * item * (-1 if step == -item else 1)

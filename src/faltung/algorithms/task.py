@@ -64,6 +64,14 @@ class Reweighable(Method, Protocol):
         ...
 
 
+class Finishing(Method, Protocol):
+    """A method that can do to its sums what follows them in a layer, before they are stored."""
+
+    def finished(self, bias: np.ndarray | None, activation: str | None, /) -> Method | None:
+        """Give the same method with bias (C_out,) and activation, for one call; None if it has not this one."""
+        ...
+
+
 class Divided(Method, Protocol):
     """A method whose arithmetic depends on roles of the axes, which a part of the problem must keep (see `parts`)."""
 
@@ -103,6 +111,11 @@ def reweighable(method: Method) -> Reweighable:
     """Give a method that is known to be one of those."""
     assert is_reweighable(method)
     return method
+
+
+def is_finishing(method: Method) -> TypeGuard[Finishing]:
+    """Tell methods that can apply a bias and an activation."""
+    return hasattr(method, "finished")
 
 
 def is_divided(method: Method) -> TypeGuard[Divided]:

@@ -14,7 +14,8 @@ from faltung.arrays.dask import check, filtered, output_chunks, planned
 from faltung.arrays.graph import lazy
 from faltung.errors import GeometryError
 from faltung.layers import description
-from faltung.layers.activation import finish
+from faltung.layers.activation import NOTHING, After, after, finish
+from faltung.layers.activation import check as check_after
 from faltung.layers.run import grouped, layer_plan
 from faltung.pooling.description import Pooling
 from faltung.problem.boundary import Rule
@@ -49,18 +50,18 @@ def conv(
         arguments.check_threads(threads)
     problem = description.layer_of(x.shape, x.dtype, weight, *options)
     sums = planned(layer_plan(problem, grouped(weight, options[3])), x, threads)
-    if bias is None and activation is None:
+    wanted = after(bias, activation)
+    if wanted is NOTHING:
         return sums
-    rank = weight.ndim - 2
-    # What the shapes and dtypes make impossible is said now and not by a worker.
-    finish(np.zeros((len(weight), *(1,) * rank), sums.dtype), bias, activation, rank)
-    finished: Any = partial(_finished, bias=bias, activation=activation, rank=rank)
+    # What the shapes and dtypes make impossible is said now and not by a worker. The bias fits whole chunks.
+    check_after(wanted, len(weight), (), sums.dtype)
+    finished: Any = partial(_finished, wanted=wanted, rank=weight.ndim - 2)
     lazily: Any = sums
     return cast("da.Array", lazily.map_blocks(finished, dtype=sums.dtype))
 
 
-def _finished(y: np.ndarray, bias: Any, activation: str | None, rank: int) -> np.ndarray:
-    return finish(y.copy(), bias, activation, rank)
+def _finished(y: np.ndarray, wanted: After, rank: int) -> np.ndarray:
+    return finish(y.copy(), wanted, rank)
 
 
 def pool(x: da.Array, pooling: Pooling, threads: int | None, *, return_indices: bool = False) -> da.Array:

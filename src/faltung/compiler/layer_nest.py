@@ -16,6 +16,7 @@ other when it is stored. The last block of pixels is moved back to end with the 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,18 @@ FIELDS = (
 )  # fmt: skip
 
 
+# Activations that a comparison and a selection make, so that NaN stays NaN; leaky_relu has the slope 0.01.
+ACTIVATIONS = ("relu", "leaky_relu", "relu6")
+SLOPE = 0.01
+
+
 @dataclass(frozen=True, slots=True)
 class LayerNest:
-    """What is compiled: element types and the register tile. Weights are packed [block, tap, lane].
+    """What is compiled: element types and the register tile, and what is done to a sum before it is stored.
 
-    Registers of `register_bytes` may be narrower than the widest, for groups of few channels.
+    Weights are packed [block, 1 + tap, lane]; the first row is the bias, which is added if the nest is `biased`.
+    Registers of `register_bytes` may be narrower than the widest, for groups of few channels. `activation` is one of
+    ACTIVATIONS, or empty.
     """
 
     load: Element
@@ -54,12 +62,15 @@ class LayerNest:
     pixels: int
     vectors: int
     register_bytes: int
+    biased: bool = False
+    activation: str = ""
 
     @property
     def name(self) -> str:
         """A unique symbol."""
         types = f"{self.load.name}_{self.accumulate.name}_{self.store.name}"
-        return f"taps_layer_{types}_{self.pixels}x{self.vectors}x{self.register_bytes}"
+        after = f"{'_biased' * self.biased}{'_' * bool(self.activation)}{self.activation}"
+        return f"taps_layer_{types}_{self.pixels}x{self.vectors}x{self.register_bytes}{after}"
 
     @property
     def lanes(self) -> int:
@@ -85,7 +96,7 @@ class _Emitter:
         }
         control = default_arithmetic(w, self.isa)
         size = nest.vectors * self.lanes * nest.accumulate.bytes
-        block_bytes = w.mul(p["taps"], size)
+        block_bytes = w.mul(w.add(p["taps"], 1), size)
         pixel_blocks = w.op(f"sdiv i64 {w.add(p['count'], nest.pixels - 1)}, {nest.pixels}")
         last_pixel, last_block = w.add(p["count"], -nest.pixels), w.add(p["blocks"], -1)
         with w.loop(p["images"]) as o:
@@ -111,7 +122,7 @@ class _Emitter:
             w.offset(source, w.op(f"load i64, ptr {w.offset(pixel, 8 * i)}, align 8")) for i in range(nest.pixels)
         ]
         zeros = [(self.acc, "zeroinitializer")] * (nest.pixels * nest.vectors)
-        with w.loop(self.p["taps"], [*zeros, ("ptr", weights)]) as t:
+        with w.loop(self.p["taps"], [*zeros, ("ptr", w.offset(weights, nest.vectors * size))]) as t:
             *acc, row = t.values
             shift = w.op(f"load i64, ptr {w.offset(self.tables['tap_table'], w.mul(t.index, 8))}, align 8")
             loaded = [
@@ -125,7 +136,40 @@ class _Emitter:
                     acc[at] = multiply_add(w, self.isa, nest.accumulate, self.lanes, sample, loaded[v], acc[at])
             t.next = [*acc, w.offset(row, nest.vectors * size)]
         for v in range(nest.vectors):
-            self._store(t.result[v :: nest.vectors][: nest.pixels], target, v * self.lanes, exist)
+            sums = t.result[v :: nest.vectors][: nest.pixels]
+            if nest.biased:
+                bias = w.op(f"load {self.acc}, ptr {w.offset(weights, v * size)}, align {nest.accumulate.bytes}")
+                add = "fadd" if nest.accumulate.kind == "f" else "add"
+                sums = [w.op(f"{add} {self.acc} {one}, {bias}") for one in sums]
+            if nest.activation:
+                sums = [self._activated(one) for one in sums]
+            self._store(sums, target, v * self.lanes, exist)
+
+    def _activated(self, x: str) -> str:
+        """Apply the activation to a register of sums."""
+        w, real = self.w, self.nest.accumulate.kind == "f"
+        less, more = ("fcmp olt", "fcmp ogt") if real else ("icmp slt", "icmp sgt")
+        zero, vector, mask = "zeroinitializer", self.acc, f"<{self.lanes} x i1>"
+        negative = w.op(f"{less} {vector} {x}, {zero}")
+        below = zero
+        if self.nest.activation == "leaky_relu":
+            below = w.op(f"fmul {vector} {x}, {self._everywhere(SLOPE)}")
+        y = w.op(f"select {mask} {negative}, {vector} {below}, {vector} {x}")
+        if self.nest.activation != "relu6":
+            return y
+        six = self._everywhere(6.0)
+        return w.op(f"select {mask} {w.op(f'{more} {vector} {y}, {six}')}, {vector} {six}, {vector} {y}")
+
+    def _everywhere(self, value: float) -> str:
+        """Write a constant vector."""
+        element = self.nest.accumulate
+        if element.kind != "f":
+            text = str(int(value))
+        else:
+            # LLVM writes single precision as the double of the same value.
+            rounded = struct.unpack("<f", struct.pack("<f", value))[0] if element.bytes == 4 else value
+            text = f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
+        return f"<{', '.join([f'{element.llvm} {text}'] * self.lanes)}>"
 
     def _sample(self, pointer: str) -> str:
         """Load one sample into all lanes, in the accumulator's type."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from faltung.errors import BoundaryError
+from faltung.layers.activation import NOTHING, After, check, finish
 from faltung.layers.description import ZERO
 from faltung.plan.planner import plan as make_plan
 from faltung.problem.boundary import axis_map
@@ -25,7 +26,6 @@ from faltung.runtime.kept import Kept
 from faltung.runtime.scatter import scatter
 
 if TYPE_CHECKING:
-
     from faltung.plan.plan import Plan
     from faltung.problem.boundary import AxisMap, Sides
 
@@ -34,18 +34,29 @@ _plans: Kept[Problem, Plan] = Kept(PLANS_KEPT)
 _adjoints: Kept[Any, Adjoint] = Kept(PLANS_KEPT)
 
 
-def run_layer(problem: Problem, weight: np.ndarray, x: np.ndarray, threads: int | None) -> np.ndarray:
+def run_layer(
+    problem: Problem, weight: np.ndarray, x: np.ndarray, threads: int | None, after: After = NOTHING
+) -> np.ndarray:
     """Run the layer that the problem describes; x has its shape and dtype.
 
-    `weight` is (groups, C_out/groups, C_in/groups, *window), any strides.
+    `weight` is (groups, C_out/groups, C_in/groups, *window), any strides. Raises what `activation.check` raises.
     """
-    kept = _plans.get(problem)
-    if kept is None:
-        kept = layer_plan(problem, weight)
-        if kept.takes_weights:
-            _plans.keep(problem, kept)
-        return kept.run(x, None, threads)
-    return kept.with_weights(weight).run(x, None, threads)
+    channels, outs = problem.channels, tuple(axis.out for axis in problem.geometry)
+    if after is not NOTHING:
+        assert channels is not None
+        check(after, channels.outputs, outs, problem.dtypes.output)
+    plan = _plans.get(problem)
+    if plan is None:
+        plan = layer_plan(problem, weight)
+        if plan.takes_weights:
+            _plans.keep(problem, plan)
+    if plan.takes_weights:
+        plan = plan.with_weights(weight)
+        if after is not NOTHING and (after.bias is None or after.bias.ndim == 1):
+            fused = plan.finished(*after)
+            if fused is not None:
+                return fused.run(x, None, threads)
+    return finish(plan.run(x, None, threads), after, len(outs))
 
 
 def layer_plan(problem: Problem, weight: np.ndarray) -> Plan:

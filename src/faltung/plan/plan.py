@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faltung.algorithms.task import is_reweighable, reweighable
+from faltung.algorithms.task import is_finishing, is_reweighable, reweighable
 from faltung.errors import DtypeError, GeometryError
 from faltung.plan import moving
 from faltung.plan.explain import explain
@@ -134,6 +134,19 @@ class Plan(Regional):
             replace(plane, method=reweighable(plane.method).reweighed(weight)) for plane in self.planes
         )
         other._shortcut = None
+        return other
+
+    def finished(self, bias: np.ndarray | None, activation: str | None) -> Plan | None:
+        """Give a plan of `with_weights` that adds a bias (C_out,) and applies an activation before it stores a sum.
+
+        It is None where the method does not do that, or stores something else than the output.
+        """
+        method = self.planes[0].method
+        made = method.finished(bias, activation) if self.plain and is_finishing(method) else None
+        if made is None:
+            return None
+        other = copy.copy(self)
+        other.planes = (replace(self.planes[0], method=made),)
         return other
 
     @cached_property
