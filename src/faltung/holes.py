@@ -8,6 +8,7 @@ a doubtful one. Source: Knutsson and Westin, "Normalized and differential convol
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,11 +21,15 @@ from faltung.problem.boundary import Rule
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from faltung.algorithms.held import Intervals
     from faltung.convolution import Convolution
+    from faltung.plan.plan import Plan
     from faltung.problem.boundary import Sides
 
 # A kernel whose taps sum to less than this share of their magnitudes weighs nothing: there is no average to speak of.
 LEAST_SUM = 1e-9
+# What is made between reading samples and storing a quotient should stay in the second and third cache.
+BAND_BYTES = 2 << 20
 
 
 class Holes(NamedTuple):
@@ -59,11 +64,11 @@ class Normalised:
         _check(holes)
         dtypes = rules.resolve(x.dtype, np.dtype(np.float64), dtype)
         part = _part(x.dtype)
-        certainty = _certainty(x, holes, part)
-        if certainty is None and not self.outside:
+        mask = None if holes.mask is None else _mask(holes.mask, x.shape, part)
+        if mask is None and not self.outside and not (holes.nan == "ignore" and _has_nan(x)):
             result = self.values(x.astype(np.result_type(part, x.dtype), copy=False), **run)
         else:
-            result = self._weighed(x, certainty, part, holes.min_weight, run)
+            result = self._weighed(x, mask, part, holes, run)
         if holes.preserve_nan:
             result = self._with_nan(result, np.isnan(x))
         if dtypes.output.kind in "iu" and np.isnan(result).any():
@@ -75,27 +80,29 @@ class Normalised:
         return result if result.dtype == dtypes.output else stored(result, dtypes.output)
 
     def _weighed(
-        self, x: np.ndarray, certainty: np.ndarray | None, part: np.dtype, least: float, run: Mapping[str, Any]
+        self, x: np.ndarray, mask: np.ndarray | None, part: np.dtype, holes: Holes, run: Mapping[str, Any]
     ) -> np.ndarray:
-        filled = x.astype(np.result_type(part, x.dtype), copy=False)
-        if certainty is None:
-            certainty = np.ones(x.shape, bool)
-        elif certainty.dtype == bool:
-            filled = np.where(certainty, filled, filled.dtype.type(0))
-        else:
-            with np.errstate(invalid="ignore", over="ignore"):
-                filled = np.where(certainty == 0, 0, filled * certainty)
-        # Bytes are read as they are, and summed in the type of the samples.
-        certainty = certainty.view(np.uint8) if certainty.dtype == bool else certainty.astype(part, copy=False)
+        """Divide both sums, band by band: what lies between them stays in cache."""
         wishes = {name: run[name] for name in run if name != "threads"}
-        plan = self.weights.plan(x.shape, certainty.dtype, part, **wishes)
-        result, weight = self.values(filled, **run), plan.run(certainty, None, run["threads"])
-        precise = self.one_sign and plan.recipe.relative
-        floor = 0.0 if precise else plan.error_bound / float(np.abs(self.totals).min())
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            result /= weight
-        if max(floor, least) > 0:  # otherwise 0 / 0 has said it
-            result[(weight <= floor) | (weight < least)] = np.nan
+        values = self.values.plan(x.shape, np.result_type(part, x.dtype), **wishes)
+        # Bytes are read as they are, and summed in the type of the samples.
+        counted = np.dtype(np.uint8) if mask is None or mask.dtype == bool else part
+        weights = self.weights.plan(x.shape, counted, part, **wishes)
+        precise = self.one_sign and weights.recipe.relative
+        floor = 0.0 if precise else weights.error_bound / float(np.abs(self.totals).min())
+        result = np.empty(values.problem.output_shape, values.problem.dtypes.output)
+        for region in _bands(values, weights):
+            target = result[tuple(slice(*one) for one in region)]
+            reads = values.reads(region)
+            filled, certainty = _filled(x, mask, reads, holes, values.problem.dtypes.input, counted)
+            values.run_region(filled, region, target, run["threads"])
+            if weights.reads(region) != reads:
+                certainty = _filled(x, mask, weights.reads(region), holes, part, counted)[1]
+            weight = weights.run_region(certainty, region, threads=run["threads"])
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                target /= weight
+            if max(floor, holes.min_weight) > 0:  # otherwise 0 / 0 has said it
+                target[(weight <= floor) | (weight < holes.min_weight)] = np.nan
         return result
 
     def _with_nan(self, result: np.ndarray, missing: np.ndarray) -> np.ndarray:
@@ -151,16 +158,59 @@ def _part(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float32 if narrow else np.float64)
 
 
-def _certainty(x: np.ndarray, holes: Holes, part: np.dtype) -> np.ndarray | None:
-    """Give how far each sample counts, as booleans where that says it all, or None if all count fully."""
-    certainty = None if holes.mask is None else _mask(holes.mask, x.shape, part)
-    if holes.nan == "ignore" and x.dtype.kind in "fc":
-        with np.errstate(all="ignore"):
-            some = bool(np.isnan(x.sum()))  # one pass without a temporary; Inf - Inf only costs the second look
-        if some:
-            there = ~np.isnan(x)
-            certainty = there if certainty is None else certainty * there
-    return certainty
+def _has_nan(x: np.ndarray) -> bool:
+    if x.dtype.kind not in "fc":
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isnan(x.sum()))  # one pass without a temporary; Inf - Inf only costs the second look
+
+
+def _bands(values: Plan, weights: Plan) -> list[tuple[tuple[int, int], ...]]:
+    """Cut the output along its first axis into bands that stay in cache, unless a method's tiles are better whole."""
+    whole = tuple((0, n) for n in values.problem.output_shape)
+    at = 0 if values.problem.filters is None else 1
+    rows, size = whole[at][1], math.prod(values.problem.shape) * values.problem.dtypes.input.itemsize
+    step = max(1, rows * BAND_BYTES // max(size, 1))
+    if step >= rows or max(*values.grain, *weights.grain) > 1:
+        return [whole]
+    return [(*whole[:at], (i, min(i + step, rows)), *whole[at + 1 :]) for i in range(0, rows, step)]
+
+
+def _filled(
+    x: np.ndarray, mask: np.ndarray | None, reads: Sequence[Intervals], holes: Holes, dtype: np.dtype, counted: np.dtype
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the samples of some intervals times how far each counts, and the latter: as bytes where they say it all."""
+    block, certainty = _taken(x, reads), None if mask is None else _taken(mask, reads)
+    if holes.nan == "ignore" and block.dtype.kind in "fc":
+        there = block == block
+        certainty = there if certainty is None else certainty * there
+    filled = block.astype(dtype, copy=False)
+    if certainty is None:
+        return filled, np.ones(block.shape, counted)
+    if certainty.dtype == bool:
+        return _zeroed(filled, certainty), certainty.view(np.uint8).astype(counted, copy=False)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(certainty == 0, 0, filled * certainty), certainty.astype(counted, copy=False)
+
+
+def _zeroed(x: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Put 0 where samples are not kept; bits and all-ones are a third of the time that a selection takes."""
+    if x.dtype.kind == "c":
+        return np.where(kept, x, x.dtype.type(0))
+    bits = np.dtype(f"i{x.itemsize}")
+    chosen = np.negative(kept.astype(bits))
+    np.bitwise_and(x.view(bits), chosen, out=chosen)
+    zeroed: np.ndarray = chosen.view(x.dtype)
+    return zeroed
+
+
+def _taken(x: np.ndarray, reads: Sequence[Intervals]) -> np.ndarray:
+    """Give the samples of intervals, one after the other along each axis."""
+    for axis, intervals in enumerate(reads):
+        lead = (slice(None),) * axis
+        parts = [x[(*lead, slice(*one))] for one in intervals or ((0, 0),)]
+        x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+    return x
 
 
 def _mask(mask: Any, shape: tuple[int, ...], part: np.dtype) -> np.ndarray:

@@ -43,6 +43,18 @@ def test_the_integral_of_a_convolution_is_the_product_of_the_integrals(case: Kno
     assert float(s.integral()) == pytest.approx(float(f.integral() * K.integral()), rel=1e-12, abs=1e-13)
 
 
+@pytest.mark.parametrize("centre", [-3.0, 0.0, 5.0])
+@pytest.mark.parametrize("height", [0.5, 1.25, 9.0])
+def test_a_jump_within_a_narrow_support_far_from_0(centre: float, height: float) -> None:
+    """Coordinates are rounded by more than such a result may be off, if jumps are not allowed for."""
+    f = box(width=2, centre=centre)
+    K = Function(lambda x: np.where(x < 2.0795, height, np.cos(x)), support=(2, 2.159), breaks=(2.0795,))
+    s = convolve(f, K)
+    exact = (height * (2.0795 - 2) + np.sin(2.159) - np.sin(2.0795)) * float(f(np.array([centre]))[0])
+    inside = np.linspace(centre - 1 + 2.16, centre + 1 + 1.99, 50)
+    assert np.abs(s(inside) - exact).max() <= min(s.error, 1e-13)
+
+
 FORMULAS = {
     "box * box": (box(), box(), triangle),
     "box * box, apart": (box(centre=2, height=3), box(centre=-1, height=-2), lambda t: -6 * triangle(t - 1)),

@@ -77,8 +77,15 @@ def _some(f: Pieces, K: Pieces, t: Array) -> Array:
 
 
 def rounding(f: Pieces, K: Pieces) -> float:
-    """Return what the values of `convolution` are off by through floating-point arithmetic."""
-    return 8 * EPSILON * min(f.largest * K.mass, f.mass * K.largest)
+    """Return what the values of `convolution` are off by through floating-point arithmetic.
+
+    Beside sums of products, coordinates are rounded: an edge, or ``t`` minus an edge, lies up to EPSILON·|x| elsewhere,
+    and every jump of one factor along the other with it. (What that does to smooth parts averages out over the nodes.)
+    """
+    summed = 8 * EPSILON * min(f.largest * K.mass, f.mass * K.largest)
+    far = float(max(np.abs(f.edges).max(initial=0), np.abs(K.edges).max(initial=0)))
+    heights = [sum(abs(height) for _, height in one.jumps()) for one in (f, K)]
+    return summed + EPSILON * far * (heights[0] * K.largest + heights[1] * f.largest)
 
 
 def inherited(f: Pieces, K: Pieces) -> float:
