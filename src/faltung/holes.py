@@ -8,12 +8,12 @@ a doubtful one. Source: Knutsson and Westin, "Normalized and differential convol
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from faltung.algorithms.numpy_taps import stored
+from faltung.certainty import Certain, bands
 from faltung.errors import BoundaryError, DtypeError, GeometryError, ProblemError
 from faltung.problem import dtypes as rules
 from faltung.problem.boundary import Rule
@@ -21,15 +21,12 @@ from faltung.problem.boundary import Rule
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from faltung.algorithms.held import Intervals
     from faltung.convolution import Convolution
-    from faltung.plan.plan import Plan
     from faltung.problem.boundary import Sides
 
 # A kernel whose taps sum to less than this share of their magnitudes weighs nothing: there is no average to speak of.
 LEAST_SUM = 1e-9
-# What is made between reading samples and storing a quotient should stay in the second and third cache.
-BAND_BYTES = 2 << 20
+LOOK_SAMPLES = 1 << 18
 
 
 class Holes(NamedTuple):
@@ -91,14 +88,15 @@ class Normalised:
         precise = self.one_sign and weights.recipe.relative
         floor = 0.0 if precise else weights.error_bound / float(np.abs(self.totals).min())
         result = np.empty(values.problem.output_shape, values.problem.dtypes.output)
-        for region in _bands(values, weights):
+        parts = Certain(x, mask, values.problem.dtypes.input, counted, look=holes.nan == "ignore")
+        for region in bands(values, weights):
             target = result[tuple(slice(*one) for one in region)]
-            reads = values.reads(region)
-            filled, certainty = _filled(x, mask, reads, holes, values.problem.dtypes.input, counted)
+            filled, certainty = parts.read(values.reads(region))
             values.run_region(filled, region, target, run["threads"])
-            if weights.reads(region) != reads:
-                certainty = _filled(x, mask, weights.reads(region), holes, part, counted)[1]
-            weight = weights.run_region(certainty, region, threads=run["threads"])
+            if weights.reads(region) != values.reads(region):
+                certainty = parts.read(weights.reads(region))[1]
+            weight = parts.buffer("weight", target.shape, weights.problem.dtypes.output)
+            weights.run_region(certainty, region, weight, run["threads"])
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 target /= weight
             if max(floor, holes.min_weight) > 0:  # otherwise 0 / 0 has said it
@@ -159,58 +157,13 @@ def _part(dtype: np.dtype) -> np.dtype:
 
 
 def _has_nan(x: np.ndarray) -> bool:
-    if x.dtype.kind not in "fc":
+    """Look for NaN, part by part: where there are some, the first part mostly has one."""
+    if x.dtype.kind not in "fc" or not x.size:
         return False
+    step = max(1, len(x) * LOOK_SAMPLES // x.size) if x.ndim else 1
+    parts = (x[i : i + step] for i in range(0, len(x), step)) if x.ndim else iter([x])
     with np.errstate(all="ignore"):
-        return bool(np.isnan(x.sum()))  # one pass without a temporary; Inf - Inf only costs the second look
-
-
-def _bands(values: Plan, weights: Plan) -> list[tuple[tuple[int, int], ...]]:
-    """Cut the output along its first axis into bands that stay in cache, unless a method's tiles are better whole."""
-    whole = tuple((0, n) for n in values.problem.output_shape)
-    at = 0 if values.problem.filters is None else 1
-    rows, size = whole[at][1], math.prod(values.problem.shape) * values.problem.dtypes.input.itemsize
-    step = max(1, rows * BAND_BYTES // max(size, 1))
-    if step >= rows or max(*values.grain, *weights.grain) > 1:
-        return [whole]
-    return [(*whole[:at], (i, min(i + step, rows)), *whole[at + 1 :]) for i in range(0, rows, step)]
-
-
-def _filled(
-    x: np.ndarray, mask: np.ndarray | None, reads: Sequence[Intervals], holes: Holes, dtype: np.dtype, counted: np.dtype
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give the samples of some intervals times how far each counts, and the latter: as bytes where they say it all."""
-    block, certainty = _taken(x, reads), None if mask is None else _taken(mask, reads)
-    if holes.nan == "ignore" and block.dtype.kind in "fc":
-        there = block == block
-        certainty = there if certainty is None else certainty * there
-    filled = block.astype(dtype, copy=False)
-    if certainty is None:
-        return filled, np.ones(block.shape, counted)
-    if certainty.dtype == bool:
-        return _zeroed(filled, certainty), certainty.view(np.uint8).astype(counted, copy=False)
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.where(certainty == 0, 0, filled * certainty), certainty.astype(counted, copy=False)
-
-
-def _zeroed(x: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Put 0 where samples are not kept; bits and all-ones are a third of the time that a selection takes."""
-    if x.dtype.kind == "c":
-        return np.where(kept, x, x.dtype.type(0))
-    bits = np.dtype(f"i{x.itemsize}")
-    chosen = np.negative(kept.astype(bits))
-    np.bitwise_and(x.view(bits), chosen, out=chosen)
-    zeroed: np.ndarray = chosen.view(x.dtype)
-    return zeroed
-
-
-def _taken(x: np.ndarray, reads: Sequence[Intervals]) -> np.ndarray:
-    """Give the samples of intervals, one after the other along each axis."""
-    for axis, intervals in enumerate(reads):
-        lead = (slice(None),) * axis
-        parts = [x[(*lead, slice(*one))] for one in intervals or ((0, 0),)]
-        x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
-    return x
+        return any(np.isnan(part.sum()) for part in parts)  # without a temporary; Inf - Inf only costs the second look
 
 
 def _mask(mask: Any, shape: tuple[int, ...], part: np.dtype) -> np.ndarray:
