@@ -60,7 +60,7 @@ def test_max_mean_and_lp_are_torchs(data) -> None:
 RULES = (None, None, "zero", "constant:2", "edge", "reflect", "symmetric", "wrap")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases(dtypes=("f8",), rules=RULES))
 def test_every_pooling_is_its_definition(case) -> None:
     want, chosen = case.definition()
@@ -102,7 +102,7 @@ def test_gradients_to_second_order_are_those_of_differences(kind, rule) -> None:
     x = torch.randn(2, 5, 4, dtype=torch.float64, requires_grad=True, generator=torch.Generator().manual_seed(1))
     pool = ft.Pool((3, 2), (2, 1), [(1, 1), (0, 1)], kind=kind, boundary=rule, ceil_mode=True)
     assert torch.autograd.gradcheck(pool, x)
-    assert torch.autograd.gradgradcheck(pool, x)
+    assert torch.autograd.gradgradcheck(pool, x, fast_mode=True)
 
 
 def test_a_norm_has_no_slope_at_zero() -> None:

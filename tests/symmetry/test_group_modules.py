@@ -123,6 +123,51 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(pool, torch.randn(1, 4, 4, 4, dtype=torch.float64, requires_grad=True))
 
 
+def test_kept_banks_follow_the_parameters() -> None:
+    conv, x = GroupConv(1, 2, 3, "p4").eval(), inputs(7)
+
+    def expected() -> Any:
+        bank = torch.tensor(filter_bank(conv.weight.detach().numpy(), "p4"))
+        return nn.functional.conv2d(x.to(bank.dtype), bank, conv.bias.repeat_interleave(4))
+
+    changes = (
+        lambda: None,
+        lambda: conv.weight.data.mul_(2),
+        lambda: conv.bias.data.add_(1),
+        lambda: conv.load_state_dict(GroupConv(1, 2, 3, "p4").state_dict()),
+        conv.double,
+    )
+    for mode in (torch.no_grad, torch.inference_mode):
+        for change in changes:
+            change()
+            x = x.to(conv.weight.dtype)
+            with mode():
+                for _ in range(2):
+                    torch.testing.assert_close(conv(x), expected(), rtol=0, atol=0)
+        conv, x = conv.float(), x.float()
+    torch.testing.assert_close(conv(x), expected(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_large_features_give_what_torch_gives(dtype: Any) -> None:
+    torch.manual_seed(0)
+    conv = GroupConv(2, 8, 3, "p4", "regular", padding=1, dtype=dtype)
+    x = torch.randn(5, 8, 100, 100, dtype=dtype, requires_grad=True)
+    grad, leaves = torch.randn(5, 32, 100, 100, dtype=dtype), (x, conv.weight, conv.bias)
+    plain = nn.functional.conv2d(x, conv.filter_bank(), conv.bias.repeat_interleave(4), 1, 1)
+    y = conv(x)
+    pairs = zip(
+        (y, *torch.autograd.grad(y, leaves, grad)), (plain, *torch.autograd.grad(plain, leaves, grad)), strict=True
+    )
+    for ours, theirs in pairs:
+        error = (ours - theirs).abs().max() / theirs.abs().max()
+        assert error <= (1e-5 if dtype == torch.float32 else 1e-13)
+    with torch.no_grad():
+        turned = conv(x.reshape(5, 2, 4, 100, 100).roll(1, 2).rot90(1, (3, 4)).reshape(x.shape))
+        moved = y.reshape(5, 8, 4, 100, 100).roll(1, 2).rot90(1, (3, 4)).reshape(y.shape)
+    assert (turned - moved).abs().max() <= (1e-6 if dtype == torch.float32 else 1e-13) * y.abs().max()
+
+
 def test_pooling_and_normalisation() -> None:
     y = torch.randn(3, 8, 6, 6, dtype=torch.float64)
     fields = y.numpy().reshape(3, 2, 4, 6, 6)

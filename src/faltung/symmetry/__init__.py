@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faltung.symmetry.audit import equivariance
+    from faltung.symmetry.basis import EquivariantBasis, equivariant_basis
     from faltung.symmetry.groups import (
         Element,
         Group,
@@ -36,11 +37,14 @@ if TYPE_CHECKING:
         shifts,
     )
     from faltung.symmetry.report import Report
+    from faltung.symmetry.representations import Representation
 
 __all__ = [
     "Element",
+    "EquivariantBasis",
     "Group",
     "Report",
+    "Representation",
     "dihedral",
     "equivariance",
     "equivariant_basis",
@@ -58,7 +62,9 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "EquivariantBasis": "basis",
     "Report": "report",
+    "Representation": "representations",
     "equivariance": "audit",
     "equivariant_basis": "basis",
     "identify": "identify",

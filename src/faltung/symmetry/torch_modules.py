@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from faltung.errors import GeometryError, ProblemError
 from faltung.symmetry.group_conv_action import acting
@@ -24,6 +25,9 @@ __all__ = ["GroupBatchNorm", "GroupConv", "GroupPool", "SpatialPool"]
 
 PerAxis = int | tuple[int, ...]
 Kind = Literal["max", "mean"]
+LARGE = 2**22  # bytes of features, from where torch's rearranging of them costs more than our way there
+# The parameters, and the bank and bias that they gave.
+Kept = tuple[tuple[Tensor | None, Tensor | None], tuple[Tensor, Tensor | None]]
 CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 MAXIMA = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
 MEANS = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
@@ -36,6 +40,8 @@ class GroupConv(nn.Module):
     plain channels; ``"regular"`` takes features of the same group. The parameters are ``weight``, (out_fields,
     in_fields, *kernel) or (out_fields, in_fields, |G|, *kernel), and ``bias``, one number an output field; the filter
     bank that convolves is gathered from them in every call, so that gradients and state dicts are those of the weights.
+    On the CPU, without gradients, it is kept from call to call for as long as the parameters hold the same numbers.
+    There, features of 4 MiB or more are convolved by faltung's layers, all else by torch's.
 
     ``group`` is "p4" (rotations by 90 degrees), "p4m" (and reflections), or any finite group of permuted and flipped
     axes in one to three dimensions, such as ``symmetry.reflections(ndim=1)``. Any kernel size; zeros are padded on
@@ -85,6 +91,8 @@ class GroupConv(nn.Module):
         shape = (out_fields, in_fields, *((planes,) if input == "regular" else ()), *self.kernel_size)
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(out_fields, device=device, dtype=dtype)) if bias else None
+        self._kept: Kept | None = None
+        self._checked: torch.Size | None = None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -100,13 +108,50 @@ class GroupConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve a batch; see the class."""
+        convolve = CONVOLUTIONS[self.group.ndim]
+        if not self._is_plain():
+            self._check(x)
+            return convolve(x, *self._expanded(), self.stride, self.padding)
+        if x.shape != self._checked:
+            self._check(x)
+            self._checked = x.shape
+        bank, bias = self._expanded() if torch.is_grad_enabled() else self._recalled()
+        if _suits_layers(x, bank):
+            # Not at the top: faltung.torch has this module among its own.
+            from faltung.torch.functional import conv
+
+            return conv(x, bank, bias, self.stride, self.padding)
+        return convolve(x, bank, bias, self.stride, self.padding)
+
+    def _check(self, x: Tensor) -> None:
         ndim = self.group.ndim
         if x.ndim != ndim + 2 or x.shape[1] != self.index.shape[1]:
             msg = f"features of shape {tuple(x.shape)}: give (N, {self.index.shape[1]}, *sizes) with {ndim} sizes, for "
             raise GeometryError(msg + f"{self.in_fields} {self.input} fields of {self.group.name}")
         check_grid(self.group, x.shape[2:], self.kernel_size, self.stride, self.padding)
-        bias = None if self.bias is None else self.bias.repeat_interleave(len(self.group))
-        return CONVOLUTIONS[ndim](x, self.filter_bank(), bias, self.stride, self.padding)
+
+    def _expanded(self) -> tuple[Tensor, Tensor | None]:
+        return self.filter_bank(), None if self.bias is None else self.bias.repeat_interleave(len(self.group))
+
+    def _recalled(self) -> tuple[Tensor, Tensor | None]:
+        """Give what the parameters were expanded to; comparing them costs less, and sees writes to ``.data`` too."""
+        now = (self.weight, self.bias)
+        if self._kept is None or not all(map(_same, self._kept[0], now)):
+            # No inference tensors, which some of torch's operations refuse outside of inference mode.
+            with torch.inference_mode(False), torch.no_grad():
+                weight, bias = (None if p is None else p.detach().clone() for p in now)
+                self._kept = (weight, bias), self._expanded()
+        return self._kept[1]
+
+    def _is_plain(self) -> bool:
+        """Whether the parameters' numbers may be looked at: not on other devices, nor in graphs and transforms."""
+        return (
+            _is_plain(self.weight)
+            and (self.bias is None or _is_plain(self.bias))
+            and not torch.compiler.is_compiling()
+            and not torch._C._get_tracing_state()
+            and not is_in_torch_dispatch_mode()
+        )
 
     def extra_repr(self) -> str:
         """Return the settings, for print."""
@@ -218,6 +263,24 @@ def _numbers(value: PerAxis | Sequence[int], group: Group, what: str, least: int
         raise GeometryError(msg)
     check_even_handed(group, numbers, what)
     return numbers
+
+
+def _suits_layers(x: Tensor, bank: Tensor) -> bool:
+    """Whether the features that come in or go out, before any stride, are large, of a dtype with kernels of our own."""
+    channels_out, channels_in = bank.shape[:2]
+    size = x.numel() // channels_in * max(channels_in, channels_out) * x.element_size()
+    exact = x.dtype == bank.dtype and x.dtype in (torch.float32, torch.float64) and x.device.type == "cpu"
+    return size >= LARGE and exact and not torch.is_autocast_enabled("cpu")
+
+
+def _is_plain(parameter: Tensor) -> bool:
+    return type(parameter) is nn.Parameter and parameter.is_cpu
+
+
+def _same(kept: Tensor | None, parameter: Tensor | None) -> bool:
+    if kept is None or parameter is None:
+        return kept is parameter
+    return kept.dtype == parameter.dtype and torch.equal(kept, parameter)
 
 
 def _kind(kind: Kind) -> Kind:
