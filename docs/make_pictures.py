@@ -16,6 +16,8 @@ import skimage.data
 
 import faltung as ft
 from faltung import plot
+from faltung.symmetry import equivariant_basis
+from faltung.symmetry.representations import translations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +53,11 @@ def colour_layer() -> ft.Convolution:
     )  # fmt: skip
 
 
+def symmetry_basis() -> Figure:
+    """Draw which weights a layer on a ring shares if it is to commute with shifts."""
+    return equivariant_basis(translations(5)).show()
+
+
 def response() -> Figure:
     """Draw what a Gaussian of one sample does to waves."""
     s = ft.Convolution(ft.filters.gaussian(1.0, ndim=1)).spectrum()
@@ -78,6 +85,7 @@ PICTURES: dict[str, Callable[[], Figure | Sequence[Figure]]] = {
     "boundary.svg": plot.boundary,
     "boundary_image.png": lambda: plot.boundary(None, photograph()),
     "response.svg": response,
+    "symmetry_basis.svg": symmetry_basis,
     "pooling.svg": lambda: plot.pooling(POOLED, ft.Pooling((2, 2))),
     "receptive_field.png": lambda: plot.receptive_field(photograph(), [DOWN] * 5, at=(3, 4)),
 }

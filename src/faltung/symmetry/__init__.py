@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         scalings,
         shifts,
     )
+    from faltung.symmetry.identification import Identification, identify
     from faltung.symmetry.report import Report
     from faltung.symmetry.representations import Representation
 
@@ -43,6 +44,7 @@ __all__ = [
     "Element",
     "EquivariantBasis",
     "Group",
+    "Identification",
     "Report",
     "Representation",
     "dihedral",
@@ -67,7 +69,8 @@ _ELSEWHERE = {
     "Representation": "representations",
     "equivariance": "audit",
     "equivariant_basis": "basis",
-    "identify": "identify",
+    "Identification": "identification",
+    "identify": "identification",
 }
 
 
