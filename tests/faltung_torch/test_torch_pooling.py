@@ -110,6 +110,10 @@ def test_a_norm_has_no_slope_at_zero() -> None:
     for p, want in ((2, [0, 0, 0.6, -0.8]), (float("inf"), [0, 0, 0, -1])):
         y = ft.pool(x, 2, "lp", p=p)
         assert torch.equal(torch.autograd.grad(y.sum(), x)[0], torch.tensor([want]))
+    for value in (float("nan"), 0.0):
+        assert str(ft.pool(torch.tensor([[value, 0.0]]), 2, "lp", p=0.5).item()) == str(value)
+    x = torch.tensor([[0.0, 4]], requires_grad=True)
+    assert torch.autograd.grad(ft.pool(x, 2, "lp", p=0.5).sum(), x)[0].tolist() == [[0, 1]]
 
 
 def test_indices_lead_back() -> None:

@@ -89,7 +89,13 @@ class Pool(nn.Module):
         wide = x.float() if x.dtype in operators.HALVES else x
         if math.isinf(p):
             return self._chosen(wide.abs()).to(x.dtype)
-        total = operators.pool_sum(wide.abs() ** p, self.spec)
+        size = wide.abs()
+        if p < 1:  # a steep slope at 0, for which the norm takes 0
+            used = size != 0
+            size = torch.where(used, torch.where(used, size, 1) ** p, 0)
+        else:
+            size = size**p
+        total = operators.pool_sum(size, self.spec)
         # The root has no slope at 0; there the norm takes 0 for it.
         root = torch.where(total > 0, total, 1) ** (1 / p)
         return torch.where(total > 0, root, total).to(x.dtype)
