@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 DTYPES = ("?", *INTEGERS, "f2", "f4", "f4", "f4", "f8", "f8", "c8", "c16")
 NAMES = ("correlate", "convolve")
+
+# Each rule in the words of numpy.pad, which is where the expected values come from.
+NUMPY_PAD: dict[str, dict[str, Any]] = {
+    "zero": {"mode": "constant"},
+    "constant": {"mode": "constant", "constant_values": 7},
+    "edge": {"mode": "edge"},
+    "reflect": {"mode": "reflect"},
+    "symmetric": {"mode": "symmetric"},
+    "wrap": {"mode": "wrap"},
+    "antireflect": {"mode": "reflect", "reflect_type": "odd"},
+    "antisymmetric": {"mode": "symmetric", "reflect_type": "odd"},
+}
 RULES = ("zero", "constant", "edge", "reflect", "symmetric", "wrap", "antireflect", "antisymmetric")
 # Long last axes reach past two vectors of 16 lanes; by rank: the longest last axis, other axis, and kernel axis.
 SIZES = {1: (180, 0, 40), 2: (70, 14, 9), 3: (44, 7, 5), 4: (40, 4, 3), 5: (36, 3, 3)}

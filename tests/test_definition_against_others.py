@@ -14,19 +14,7 @@ from scipy import ndimage, signal
 
 from faltung import definition
 from faltung.definition import convolve, correlate, extend
-from strategies import RULES, Case, bound, problems
-
-PAD: dict[str, dict[str, Any]] = {
-    "zero": {"mode": "constant"},
-    "constant": {"mode": "constant", "constant_values": 7},
-    "edge": {"mode": "edge"},
-    "reflect": {"mode": "reflect"},
-    "symmetric": {"mode": "symmetric"},
-    "wrap": {"mode": "wrap"},
-    "antireflect": {"mode": "reflect", "reflect_type": "odd"},
-    "antisymmetric": {"mode": "symmetric", "reflect_type": "odd"},
-}
-
+from strategies import NUMPY_PAD, RULES, Case, bound, problems
 
 # numpy.pad
 
@@ -37,7 +25,7 @@ def test_extension_is_that_of_numpy_pad_for_any_overhang(rule: str, n: int) -> N
     x = np.random.default_rng(n).integers(-50, 50, n)
     written = ("constant", 7) if rule == "constant" else rule
     values = [extend(x, [i], written) for i in range(-23, n + 19)]
-    assert_array_equal(values, np.pad(x, (23, 19), **PAD[rule]))
+    assert_array_equal(values, np.pad(x, (23, 19), **NUMPY_PAD[rule]))
 
 
 @pytest.mark.parametrize("first", RULES)
@@ -45,7 +33,7 @@ def test_extension_is_that_of_numpy_pad_for_any_overhang(rule: str, n: int) -> N
 def test_extension_goes_axis_by_axis(first: str, second: str) -> None:
     x = np.arange(12).reshape(3, 4) ** 2
     rules = [("constant", 7) if rule == "constant" else rule for rule in (first, second)]
-    padded = np.pad(np.pad(x, ((4, 4), (0, 0)), **PAD[first]), ((0, 0), (5, 5)), **PAD[second])
+    padded = np.pad(np.pad(x, ((4, 4), (0, 0)), **NUMPY_PAD[first]), ((0, 0), (5, 5)), **NUMPY_PAD[second])
     values = [[extend(x, (i, j), rules) for j in range(-5, 9)] for i in range(-4, 7)]
     assert_array_equal(values, padded)
 
@@ -123,7 +111,7 @@ def _padded(x: Any, axis: int, low: int, high: int, rules: tuple[Any, Any]) -> A
     sides = []
     for rule, widths in zip(rules, (before, after), strict=True):
         name, value = rule if isinstance(rule, tuple) else (*rule.split(":"), 0)[:2]
-        how = PAD[name] if name != "constant" else {"mode": "constant", "constant_values": x.dtype.type(value)}
+        how = NUMPY_PAD[name] if name != "constant" else {"mode": "constant", "constant_values": x.dtype.type(value)}
         sides.append(np.pad(x, widths, **how))
     return np.concatenate([sides[0].take(range(low), axis), sides[1]], axis)
 

@@ -7,21 +7,11 @@ from hypothesis import strategies as st
 
 from faltung.errors import BoundaryError
 from faltung.problem.boundary import RULES, AxisMap, Rule, axis_map, parse
+from strategies import NUMPY_PAD
 
 # The first draw of a session may be slow: it reads the constants of every imported module.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-# Each rule in the words of numpy.pad, which is where the expected values come from.
-NUMPY_PAD = {
-    "zero": {"mode": "constant"},
-    "constant": {"mode": "constant", "constant_values": 7},
-    "edge": {"mode": "edge"},
-    "reflect": {"mode": "reflect"},
-    "symmetric": {"mode": "symmetric"},
-    "wrap": {"mode": "wrap"},
-    "antireflect": {"mode": "reflect", "reflect_type": "odd"},
-    "antisymmetric": {"mode": "symmetric", "reflect_type": "odd"},
-}
 SAMPLES = np.array([3, -11, 8, 101, -57, 20])
 
 
