@@ -93,7 +93,8 @@ def test_sizes_and_times() -> None:
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, stop: signal.Signals) -> None:
     x = np.random.default_rng(5).standard_normal((24, 512, 512)).astype(np.float32)
-    zarr.create_array(str(tmp_path / "x.zarr"), data=x, chunks=(1, 256, 256), compressors=None)
+    # So many chunks that the job is under way for more than a second after its first ones.
+    zarr.create_array(str(tmp_path / "x.zarr"), data=x, chunks=(1, 64, 64), compressors=None)
     command = [sys.executable, "-m", "faltung.cli", "apply", str(tmp_path / "x.zarr"), str(tmp_path / "y.zarr"), "-f",
                "box:size=3", "--axes", "1,2", "--workers", "1", "--max-memory", "420MB", "--threads", "1"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

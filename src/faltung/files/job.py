@@ -183,7 +183,6 @@ def run(
         left = journal.remaining(runs, job.layout.shape, job.layout.units)
         total = sum(map(len, left))
         _work(job, journal, left, progress, started)
-        target.finish(job)
         journal.remove()
         return Result(job.target_at.url, job.layout.shape, job.layout.dtype, total, sum(map(len, runs)) - total,
                       time.perf_counter() - started)  # fmt: skip
@@ -195,7 +194,7 @@ def _work(
     job: Prepared, journal: Journal, left: list[list[Box]], progress: Callable[[Progress], object] | None,
     started: float,
 ) -> None:  # fmt: skip
-    """Compute what is left, and write down each region that is on disk."""
+    """Compute what is left, write down each region that is on disk, and finish the store."""
     total, itemsize = int(np.prod(job.layout.shape, dtype=np.int64)), job.plan.problem.dtypes.output.itemsize
     todo = sum(_size(region) for run in left for region in run)
     gained = 0
@@ -208,6 +207,7 @@ def _work(
                 if progress is not None:
                     seconds = time.perf_counter() - started
                     progress(Progress(total - todo + gained, total, gained, seconds, itemsize))
+        target.finish(job)
     except (FaltungError, MemoryError, KeyboardInterrupt, SystemExit) as error:
         with suppress(FaltungError, OSError):
             journal.flush()
