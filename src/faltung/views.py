@@ -34,6 +34,21 @@ class Views:
 
         return convolution(self._itself)
 
+    @staticmethod
+    def of(thing: Any) -> Convolution:
+        """Give what is a convolution already as one: a filter, a torch layer (without its bias), or a finding.
+
+        A filter is convolved with (flipped), a layer of torch.nn or `faltung.torch` applied as it is, and what
+        `symmetry.identify` found as it was found. ProblemError for anything else.
+
+        >>> import faltung as ft
+        >>> ft.Convolution.of(ft.filters.sobel()).kernel.shape
+        (3, 3)
+        """
+        from faltung.foreign import convolution_of
+
+        return convolution_of(thing)
+
     def stream(self, axis: int | None = None, threads: int | None = None) -> Stream:
         """Filter an input that arrives in pieces along `axis` (the first filtered axis by default); see `Stream`.
 
