@@ -86,7 +86,8 @@ def run_pack(nest: PackNest, guards: Guards, columns: int) -> None:
     table = guards.array((2, 3), np.int64, bands)
     values = {
         "bands": 2, "band_table": table.ctypes.data, "row": source.strides[0], "columns": columns,
-        "pitch": out.strides[0],
+        "pitch": out.strides[0], "wide": sum((at + count - 1) * columns + lanes <= rows * columns for at, count in
+                                             ((0, lanes), (lanes, rows - lanes))),
     }  # fmt: skip
     block = guards.array(len(values), np.int64, [values[name] for name in pack_nest.FIELDS])
     kernels.get(nest)(block.ctypes.data, source.ctypes.data, out.ctypes.data)

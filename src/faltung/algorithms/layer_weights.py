@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from faltung.algorithms.layer import Form
 
 TABLES_KEPT = 8
+MANY = 4  # columns, from where turning a square of registers costs less than moving them one by one
 
 
 class Table(NamedTuple):
@@ -75,6 +76,8 @@ class Packing:
         """
         form, item, lanes = self.form, self.dtype.itemsize, self.nest.lanes
         offsets, step = self._taps(window)
+        sizes = (self.groups, self.outputs, self.inputs, *self.window)
+        end = item + sum(max((n - 1) * s, 0) for n, s in zip(sizes, (group, output, channel, *window), strict=True))
         inputs, columns, row = self.inputs, self.taps, np.zeros(1, np.int64)
         if step == item and channel == self.taps * item:
             inputs, columns = 1, self.inputs * self.taps
@@ -89,10 +92,13 @@ class Packing:
         first = (g * form.blocks + block) * (1 + self.inputs * self.taps) + 1
         target = (first + c * self.taps + row[t]) * form.width + lane
         rows = np.broadcast_to(np.minimum(self.outputs - v, lanes), source.shape)
-        bands = np.ascontiguousarray(np.stack([source, target * item, rows], axis=-1).reshape(-1, 3), np.int64)
-        pitch = form.width * item * (-1 if step == -item else 1)
+        bands = np.stack([source, target * item, rows], axis=-1).reshape(-1, 3).astype(np.int64)
+        # Those in which a register can be read from the last row come first; each kind as it lies in memory.
+        wide = (bands[:, 0] + (bands[:, 2] - 1) * output + lanes * item <= end) & (columns >= MANY) & (output > 0)
+        bands = np.ascontiguousarray(bands[np.lexsort((bands[:, 0], ~wide))])
         values = {
-            "bands": len(bands), "band_table": bands.ctypes.data, "row": output, "columns": columns, "pitch": pitch,
+            "bands": len(bands), "band_table": bands.ctypes.data, "row": output, "columns": columns,
+            "pitch": form.width * item * (-1 if step == -item else 1), "wide": int(wide.sum()),
         }  # fmt: skip
         return Table(np.array([values[name] for name in FIELDS], np.int64), bands)
 

@@ -184,5 +184,6 @@ def pack_parameters(bands: np.ndarray, row: int, columns: int, pitch: int) -> np
     """Fill the parameter block of a PackNest; `bands` must be held as long as it."""
     values = {
         "bands": len(bands), "band_table": bands.ctypes.data, "row": row, "columns": columns, "pitch": pitch,
+        "wide": 0,
     }  # fmt: skip
     return np.array([values[name] for name in FIELDS], np.int64)

@@ -3,7 +3,10 @@
     out[band][x, i] = in[band][i, x]      i < lanes,  x < columns
 
 A band is as many rows as a register has lanes; where fewer exist, the last one is repeated, so that whole registers
-are stored. The last square of columns is moved back to end at the edge; fewer columns than lanes go one by one.
+are stored. The last square of columns is moved back to end at the edge. Of fewer columns than lanes whole registers are
+read all the same in the first `wide` bands, which the caller knows to lie so far from the end of the memory that is
+there (3x3 weights of 512 to 512 channels, rows 36 bytes apart: 2.4 times as fast as one by one); in others they go one
+by one.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ FIELDS = (
     "row",         # input bytes from one row to the next
     "columns",     # elements of a row
     "pitch",       # output bytes from one column to the next
+    "wide",        # bands in which a register can be read from each row, though it has fewer columns
 )  # fmt: skip
 
 
@@ -55,25 +59,42 @@ class _Emitter:
         p = self.p = dict(zip(FIELDS, w.parameters("%p", len(FIELDS)), strict=True))
         table = w.pointer_at(w.offset("%p", 8 * FIELDS.index("band_table")))
         short = w.op(f"icmp slt i64 {p['columns']}, {lanes}")
+        long, wide = (w.op(f"select i1 {short}, i64 {a}, i64 {b}") for a, b in ((0, p["bands"]), (p["wide"], 0)))
         squares = w.op(f"sdiv i64 {w.add(p['columns'], lanes - 1)}, {lanes}")
-        squares, singles = (w.op(f"select i1 {short}, i64 {a}, i64 {b}") for a, b in ((0, squares), (p["columns"], 0)))
         last = w.add(p["columns"], -lanes)
-        with w.loop(p["bands"]) as band:
-            entry = w.offset(table, w.mul(band.index, 24))
-            source, target, rows = (w.op(f"load i64, ptr {w.offset(entry, 8 * i)}, align 8") for i in range(3))
-            last_row = w.add(rows, -1)
-            lines = [
-                w.offset(w.offset("%src", source), w.mul(p["row"], w.minimum(str(i), last_row) if i else 0))
-                for i in range(lanes)
-            ]
-            out = w.offset("%dst", target)
+        with w.loop(long) as band:
+            lines, out = self._band(table, band.index)
             with w.loop(squares) as x:
                 self._square(lines, out, w.minimum(w.mul(x.index, lanes), last))
-            with w.loop(singles) as x:
+        with w.loop(wide) as band:
+            self._short(*self._band(table, band.index))
+        with w.loop(w.add(p["bands"], w.mul(w.add(long, wide), -1))) as band:
+            lines, out = self._band(table, w.add(band.index, wide))
+            with w.loop(p["columns"]) as x:
                 self._column(lines, out, x.index)
         return w.function(
             self.nest.name, "ptr noalias %p, ptr noalias readonly %src, ptr noalias %dst", 8 * self.isa.vector_bytes
         )
+
+    def _band(self, table: str, index: str) -> tuple[list[str], str]:
+        """Give where each row of a band lies, and where its first column goes."""
+        w, lanes = self.w, self.nest.lanes
+        entry = w.offset(table, w.mul(index, 24))
+        source, target, rows = (w.op(f"load i64, ptr {w.offset(entry, 8 * i)}, align 8") for i in range(3))
+        last_row = w.add(rows, -1)
+        lines = [
+            w.offset(w.offset("%src", source), w.mul(self.p["row"], w.minimum(str(i), last_row) if i else 0))
+            for i in range(lanes)
+        ]
+        return lines, w.offset("%dst", target)
+
+    def _short(self, lines: list[str], out: str) -> None:
+        """Read a register from each row, and store as many columns as there are."""
+        w, size = self.w, self.nest.element.bytes
+        rows = [w.op(f"load {self.vector}, ptr {line}, align {size}") for line in lines]
+        for i, column in enumerate(transpose(w, rows, self.nest.element)[:-1]):
+            with w.when(f"icmp slt i64 {i}, {self.p['columns']}"):
+                w.do(f"store {self.vector} {column}, ptr {w.offset(out, w.mul(self.p['pitch'], i))}, align {size}")
 
     def _square(self, lines: list[str], out: str, first: str) -> None:
         w, size = self.w, self.nest.element.bytes
