@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from faltung.algorithms.held import places
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,18 +33,22 @@ def bands(values: Plan, weights: Plan) -> list[tuple[tuple[int, int], ...]]:
 class Certain:
     """An array whose samples count as `mask` says, and not at all where they are NaN if one is to `look` for these.
 
-    Samples are given in `dtype`, certainties as `counted`: as bytes if that says it all.
+    Samples are given in `dtype`, certainties as `counted`: as bytes if that says it all. Of a larger array, `x` and
+    `mask` may hold just the intervals `held` of each axis, one after the other.
     """
 
     def __init__(
-        self, x: np.ndarray, mask: np.ndarray | None, dtype: np.dtype, counted: np.dtype, *, look: bool
-    ) -> None:
-        self.x, self.mask, self.dtype, self.counted = x, mask, dtype, counted
+        self, x: np.ndarray, mask: np.ndarray | None, dtype: np.dtype, counted: np.dtype, *, look: bool,
+        held: Sequence[Intervals] | None = None,
+    ) -> None:  # fmt: skip
+        self.x, self.mask, self.dtype, self.counted, self.held = x, mask, dtype, counted, held
         self.looks = look and x.dtype.kind in "fc"
         self._buffers: dict[str, np.ndarray] = {}
 
     def read(self, reads: Sequence[Intervals]) -> tuple[np.ndarray, np.ndarray]:
         """Give the samples of some intervals times how far each counts, and the latter, until the next call."""
+        if self.held is not None:
+            reads = [_within(*pair) for pair in zip(reads, self.held, strict=True)]
         block, certainty = _taken(self.x, reads), None if self.mask is None else _taken(self.mask, reads)
         if self.looks:
             there = np.equal(block, block, out=self.buffer("there", block.shape, np.dtype(bool)))
@@ -73,6 +79,16 @@ class Certain:
         np.bitwise_and(x.view(bits), chosen, out=chosen)
         zeroed: np.ndarray[Any, Any] = chosen.view(x.dtype)
         return zeroed
+
+
+def _within(intervals: Intervals, held: Intervals) -> Intervals:
+    """Say where intervals lie among the samples of others that contain them.
+
+    >>> _within(((1, 3), (8, 9)), ((0, 4), (7, 9)))
+    ((1, 3), (5, 6))
+    """
+    ends = places(held, np.array([(start, stop - 1) for start, stop in intervals], int).reshape(-1, 2))
+    return tuple((int(first), int(last) + 1) for first, last in ends)
 
 
 def _taken(x: np.ndarray, reads: Sequence[Intervals]) -> np.ndarray:

@@ -126,22 +126,22 @@ class Convolution(Views):
         max_memory: int | None = None,
     ) -> np.ndarray:
         """Filter an array; see `correlate` for the keywords."""
+        holes = None
+        if nan != "propagate" or mask is not None or min_weight or preserve_nan:
+            holes = self._prepared(), Holes(nan, mask, min_weight, preserve_nan)
         if type(x) is not np.ndarray and is_dask(x):
             return lazily(
-                self, x, dtype=dtype, out=out, threads=threads, holes=Holes(nan, mask, min_weight, preserve_nan),
-                tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
+                self, x, dtype=dtype, out=out, threads=threads, holes=holes, tolerance=tolerance, algorithm=algorithm,
+                max_memory=max_memory,
             )  # fmt: skip
         array = x if type(x) is np.ndarray else as_array(x)
         if out is not None and dtype is None and isinstance(out, np.ndarray):
             dtype = out.dtype
         if threads is not None:
             arguments.check_threads(threads)
-        if self.channels and (nan != "propagate" or mask is not None or min_weight or preserve_nan):
-            msg = "nan, mask, min_weight and preserve_nan are for filters, whose taps weigh; a layer has none of them"
-            raise GeometryError(msg)
-        if nan != "propagate" or mask is not None or min_weight or preserve_nan:
+        if holes is not None:
             run = {"threads": threads, "algorithm": algorithm, "tolerance": tolerance, "max_memory": max_memory}
-            return self._with_holes(array, Holes(nan, mask, min_weight, preserve_nan), dtype, out, run)
+            return self._stored(holes[0](array, holes[1], arguments.requested(dtype), run), out)
         plan = self._plans.get((array.shape, array.dtype, dtype, algorithm, tolerance, max_memory))
         if plan is None:
             plan = self.plan(
@@ -226,12 +226,16 @@ class Convolution(Views):
         """The boundary as rules: one (low, high) pair for each filtered axis, in the kernel's order."""
         return self._sides
 
-    def _with_holes(
-        self, x: np.ndarray, holes: Holes, dtype: DTypeLike | None, out: np.ndarray | None, run: dict[str, Any]
-    ) -> np.ndarray:
+    def _prepared(self) -> Normalised:
+        """Prepare for missing samples."""
+        if self.channels:
+            msg = "nan, mask, min_weight and preserve_nan are for filters, whose taps weigh; a layer has none of them"
+            raise GeometryError(msg)
         if self._normalised is None:
             self._normalised = Normalised(self, lambda kernel, sides: self.like(kernel, boundary=sides))
-        result = self._normalised(x, holes, arguments.requested(dtype), run)
+        return self._normalised
+
+    def _stored(self, result: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         if out is None:
             return result
         if not isinstance(out, np.ndarray) or out.shape != result.shape or not out.flags.writeable:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from faltung.convolution import Convolution
+    from faltung.plan.plan import Plan
     from faltung.problem.boundary import Sides
 
 # A kernel whose taps sum to less than this share of their magnitudes weighs nothing: there is no average to speak of.
@@ -36,6 +37,29 @@ class Holes(NamedTuple):
     mask: Any
     min_weight: float
     preserve_nan: bool
+
+
+class Quotient(NamedTuple):
+    """Two sums to divide, where the weight is at least so much."""
+
+    values: Plan
+    weights: Plan
+    least: float
+    above: float
+
+    def store(self, parts: Certain, region: Sequence[tuple[int, int]], target: np.ndarray, threads: int | None) -> None:
+        """Compute a region of the output."""
+        values, weights = self.values, self.weights
+        filled, certainty = parts.read(values.reads(region))
+        values.run_region(filled, region, target, threads)
+        if weights.reads(region) != values.reads(region):
+            certainty = parts.read(weights.reads(region))[1]
+        weight = parts.buffer("weight", target.shape, weights.problem.dtypes.output)
+        weights.run_region(certainty, region, weight, threads)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            target /= weight
+        if max(self.above, self.least) > 0:  # otherwise 0 / 0 has said it
+            target[(weight <= self.above) | (weight < self.least)] = np.nan
 
 
 class Normalised:
@@ -58,62 +82,70 @@ class Normalised:
 
     def __call__(self, x: np.ndarray, holes: Holes, dtype: Any, run: Mapping[str, Any]) -> np.ndarray:
         """Filter `x`; `run` holds threads, algorithm, tolerance and max_memory."""
-        _check(holes)
+        check(holes)
         dtypes = rules.resolve(x.dtype, np.dtype(np.float64), dtype)
-        part = _part(x.dtype)
-        mask = None if holes.mask is None else _mask(holes.mask, x.shape, part)
+        part = part_of(x.dtype)
+        mask = None if holes.mask is None else checked_mask(holes.mask, x.shape, part)
         if mask is None and not self.outside and not (holes.nan == "ignore" and _has_nan(x)):
             result = self.values(x.astype(np.result_type(part, x.dtype), copy=False), **run)
         else:
-            result = self._weighed(x, mask, part, holes, run)
+            result = self._weighed(x, mask, holes, run)
         if holes.preserve_nan:
-            result = self._with_nan(result, np.isnan(x))
-        if dtypes.output.kind in "iu" and np.isnan(result).any():
-            msg = (
-                f"some outputs see no sample at all, and {dtypes.output} cannot say so; ask for dtype=float, "
-                "or use a larger kernel"
-            )
-            raise DtypeError(msg)
-        return result if result.dtype == dtypes.output else stored(result, dtypes.output)
+            result[..., np.isnan(x)[places_of(self.original, x.shape)]] = np.nan
+        return finished(result, dtypes.output)
 
-    def _weighed(
-        self, x: np.ndarray, mask: np.ndarray | None, part: np.dtype, holes: Holes, run: Mapping[str, Any]
-    ) -> np.ndarray:
+    def _weighed(self, x: np.ndarray, mask: np.ndarray | None, holes: Holes, run: Mapping[str, Any]) -> np.ndarray:
         """Divide both sums, band by band: what lies between them stays in cache."""
         wishes = {name: run[name] for name in run if name != "threads"}
-        values = self.values.plan(x.shape, np.result_type(part, x.dtype), **wishes)
-        # Bytes are read as they are, and summed in the type of the samples.
-        counted = np.dtype(np.uint8) if mask is None or mask.dtype == bool else part
-        weights = self.weights.plan(x.shape, counted, part, **wishes)
-        precise = self.one_sign and weights.recipe.relative
-        floor = 0.0 if precise else weights.error_bound / float(np.abs(self.totals).min())
-        result = np.empty(values.problem.output_shape, values.problem.dtypes.output)
-        parts = Certain(x, mask, values.problem.dtypes.input, counted, look=holes.nan == "ignore")
-        for region in bands(values, weights):
-            target = result[tuple(slice(*one) for one in region)]
-            filled, certainty = parts.read(values.reads(region))
-            values.run_region(filled, region, target, run["threads"])
-            if weights.reads(region) != values.reads(region):
-                certainty = parts.read(weights.reads(region))[1]
-            weight = parts.buffer("weight", target.shape, weights.problem.dtypes.output)
-            weights.run_region(certainty, region, weight, run["threads"])
-            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-                target /= weight
-            if max(floor, holes.min_weight) > 0:  # otherwise 0 / 0 has said it
-                target[(weight <= floor) | (weight < holes.min_weight)] = np.nan
+        quotient = self.quotient(x.shape, x.dtype, None if mask is None else mask.dtype, holes, wishes)
+        result = np.empty(quotient.values.problem.output_shape, quotient.values.problem.dtypes.output)
+        parts = certain(quotient, x, mask, holes.nan)
+        for region in bands(quotient.values, quotient.weights):
+            quotient.store(parts, region, result[tuple(slice(*one) for one in region)], run["threads"])
         return result
 
-    def _with_nan(self, result: np.ndarray, missing: np.ndarray) -> np.ndarray:
-        c = self.original
-        if c.mode != "same" or c.padding is not None:
-            asked = f"padding={c.padding!r}" if c.padding is not None else f"mode={c.mode!r}"
-            msg = f"preserve_nan needs an output for each input, as mode='same' gives; but {asked} was given"
-            raise GeometryError(msg)
-        axes, axis_geometry = c.geometry(missing.shape)
-        for axis, one in zip(axes, axis_geometry, strict=True):
-            missing = missing[(slice(None),) * axis + (slice(None, None, one.stride),)]
-        result[..., missing] = np.nan
-        return result
+    def quotient(
+        self, shape: tuple[int, ...], dtype: np.dtype, mask: np.dtype | None, holes: Holes, wishes: Mapping[str, Any]
+    ) -> Quotient:
+        """Plan both sums for an array and a mask of these dtypes."""
+        part = part_of(dtype)
+        values = self.values.plan(shape, np.result_type(part, dtype), **wishes)
+        # Bytes are read as they are, and summed in the type of the samples.
+        counted = np.dtype(np.uint8) if mask is None or mask.type is np.bool_ else part
+        weights = self.weights.plan(shape, counted, part, **wishes)
+        precise = self.one_sign and weights.recipe.relative
+        floor = 0.0 if precise else weights.error_bound / float(np.abs(self.totals).min())
+        return Quotient(values, weights, holes.min_weight, floor)
+
+
+def certain(
+    quotient: Quotient, x: np.ndarray, mask: np.ndarray | None, nan: str, held: Sequence[Any] | None = None
+) -> Certain:
+    """Read samples and certainties as the sums of a quotient take them."""
+    inputs = (plan.problem.dtypes.input for plan in quotient[:2])
+    return Certain(x, mask, *inputs, look=nan == "ignore", held=held)
+
+
+def finished(result: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Give the result in the dtype that was asked for, which may have no NaN."""
+    if dtype.kind in "iu" and np.isnan(result).any():
+        msg = (
+            f"some outputs see no sample at all, and {dtype} cannot say so; ask for dtype=float, or use a larger kernel"
+        )
+        raise DtypeError(msg)
+    return result if result.dtype == dtype else stored(result, dtype)
+
+
+def places_of(c: Convolution, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Say which samples of the input the outputs lie on."""
+    if c.mode != "same" or c.padding is not None:
+        asked = f"padding={c.padding!r}" if c.padding is not None else f"mode={c.mode!r}"
+        msg = f"preserve_nan needs an output for each input, as mode='same' gives; but {asked} was given"
+        raise GeometryError(msg)
+    strides = [slice(None)] * len(shape)
+    for axis, one in zip(*c.geometry(shape), strict=True):
+        strides[axis] = slice(None, None, one.stride)
+    return tuple(strides)
 
 
 def _real(kernel: np.ndarray) -> np.ndarray:
@@ -148,7 +180,7 @@ def _constants(sides: Sequence[Sides], change: Callable[[Any], float]) -> list[t
     return [(one(low), one(high)) for low, high in sides]
 
 
-def _part(dtype: np.dtype) -> np.dtype:
+def part_of(dtype: np.dtype) -> np.dtype:
     """Give the float type of samples and certainties: single precision where that holds every sample."""
     if dtype.kind == "c":
         return np.dtype(f"f{dtype.itemsize // 2}")
@@ -166,25 +198,28 @@ def _has_nan(x: np.ndarray) -> bool:
         return any(np.isnan(part.sum()) for part in parts)  # without a temporary; Inf - Inf only costs the second look
 
 
-def _mask(mask: Any, shape: tuple[int, ...], part: np.dtype) -> np.ndarray:
+def checked_mask(mask: Any, shape: tuple[int, ...], part: np.dtype) -> np.ndarray:
+    """Give a mask as booleans or as weights from 0 to 1, of the input's shape."""
     given = np.asarray(mask)
-    if given.dtype == bool and given.shape == shape:
-        return given
     if given.dtype.kind not in "biuf":
         msg = f"mask must hold booleans (True where a sample counts) or weights from 0 to 1, not {given.dtype}"
         raise DtypeError(msg)
     try:
-        certainty = np.broadcast_to(given, shape).astype(part)
+        given = np.broadcast_to(given, shape)
     except ValueError:
         msg = f"the mask of shape {given.shape} does not fit the input of shape {shape}; give one of the same shape"
         raise GeometryError(msg) from None
+    if given.dtype.type is np.bool_:
+        return given
+    certainty = given.astype(part)
     if not ((certainty >= 0) & (certainty <= 1)).all():
         msg = "the mask has values outside 0 to 1; give booleans (True where a sample counts) or weights from 0 to 1"
         raise ProblemError(msg)
     return certainty
 
 
-def _check(holes: Holes) -> None:
+def check(holes: Holes) -> None:
+    """Refuse options that mean nothing."""
     if holes.nan not in ("propagate", "ignore"):
         msg = f"nan={holes.nan!r}: expected 'propagate' (a window with a NaN gives NaN) or 'ignore' (NaN is missing)"
         raise ProblemError(msg)

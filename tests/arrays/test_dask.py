@@ -170,8 +170,14 @@ def test_clear_errors() -> None:
         ft.correlate(x[x > 3], [1, 1])
     with pytest.raises(GeometryError, match="out="):
         ft.correlate(x, [1, 1], out=np.zeros(20))
-    with pytest.raises(ProblemError, match="look at all samples at once"):
-        ft.correlate(x, [1, 1], nan="ignore")
+    with pytest.raises(ProblemError, match="expected 'propagate'"):
+        ft.correlate(x, [1, 1], nan="omit")
+    with pytest.raises(GeometryError, match=r"mask of shape \(3,\) does not fit"):
+        ft.correlate(x, [1, 1], mask=np.ones(3))
+    with pytest.raises(ProblemError, match="outside 0 to 1"):
+        ft.correlate(x, [1, 1], mask=np.full(20, 2.0)).compute()
+    with pytest.raises(DtypeError, match="no NaN"):
+        ft.correlate(x, [1, 1], dtype="i4", preserve_nan=True)
     with pytest.raises(DtypeError, match="masked"):
         ft.correlate(da.ma.masked_greater(x, 3), [1, 1])
     with pytest.raises(PlanError, match="unknown algorithm"):

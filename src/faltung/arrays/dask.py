@@ -12,33 +12,32 @@ import numpy as np
 
 from faltung import arguments
 from faltung.arrays.graph import edges_of, lazy
-from faltung.errors import DtypeError, GeometryError, ProblemError
-from faltung.holes import Holes
+from faltung.errors import DtypeError, GeometryError
+from faltung.problem import dtypes as rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import dask.array as da
 
+    from faltung.arrays.graph import Work
     from faltung.convolution import Convolution
+    from faltung.holes import Holes, Normalised
     from faltung.plan.plan import Plan
     from faltung.problem.geometry import Axis
-
-# No sample counts as missing.
-NO_HOLES = Holes("propagate", None, 0.0, False)
 
 
 def filtered(
     c: Convolution, x: da.Array, *, dtype: Any = None, out: Any = None, threads: int | None = None,
-    holes: Holes = NO_HOLES, **options: Any,
+    holes: tuple[Normalised, Holes] | None = None, **options: Any,
 ) -> da.Array:  # fmt: skip
     """Filter a Dask array lazily; the result's chunks follow the input's.
 
     The plan is made here and now, for the whole array, and pickled once for each worker; `options` are those of
     `Convolution.plan`. Each task runs on `threads` threads, one by default: the scheduler has others. Chunks smaller
-    than the window share a task. Integers that may overflow are scanned when they are computed, task by task. Raises
-    GeometryError for chunks of unknown size and for `out`, DtypeError for chunks that are no NumPy arrays, ProblemError
-    for `holes`, and what `Convolution.plan` raises.
+    than the window share a task. Integers that may overflow are scanned when they are computed, task by task. `holes`
+    are samples that may be missing (see `dask_holes`), with what is prepared for them. Raises GeometryError for chunks
+    of unknown size and for `out`, DtypeError for chunks that are no NumPy arrays, and what `Convolution.plan` raises.
 
     >>> import dask.array, faltung as ft
     >>> x = dask.array.arange(10, chunks=3)
@@ -46,14 +45,27 @@ def filtered(
     >>> y.chunks, y.compute().tolist()
     (((3, 3, 3, 1),), [10, 3, 6, 9, 12, 15, 18, 21, 24, 17])
     """
-    check(x, holes, out=out)
+    check(x, out=out)
     if threads is not None:
         arguments.check_threads(threads)
-    return planned(c.plan(x.shape, x.dtype, dtype, **options), x, threads, same=c.mode == "same" and c.padding is None)
+    same = c.mode == "same" and c.padding is None
+    if holes is None:
+        return planned(c.plan(x.shape, x.dtype, dtype, **options), x, threads, same=same)
+    from faltung.arrays.dask_holes import weighed
+
+    def lazily(work: Work, plan: Plan, x: da.Array, dtype: np.dtype) -> da.Array:
+        return worked(work, plan, x, dtype, threads, same=same)
+
+    return weighed(*holes, x, rules.resolve(x.dtype, np.dtype(np.float64), dtype).output, options, lazily)
 
 
 def planned(plan: Plan, x: da.Array, threads: int | None, *, same: bool = False) -> da.Array:
-    """Apply a plan for the whole array; an output lies in the chunk of the sample it belongs to.
+    """Apply a plan for the whole array."""
+    return worked(plan, plan, x, plan.problem.dtypes.output, threads, same=same)
+
+
+def worked(work: Work, plan: Plan, x: da.Array, dtype: np.dtype, threads: int | None, *, same: bool) -> da.Array:
+    """Do the work of a plan, or more with the same windows; an output lies in the chunk of the sample it belongs to.
 
     That is the anchor's with `same`, and otherwise the middle of its window.
     """
@@ -63,17 +75,14 @@ def planned(plan: Plan, x: da.Array, threads: int | None, *, same: bool = False)
         chunks[problem.channels.axis] = (problem.channels.outputs,)
     if problem.filters is not None:
         chunks.insert(0, (problem.filters,))
-    return lazy(plan, x, tuple(chunks), _least(plan), problem.dtypes.output, threads)
+    return lazy(work, x, tuple(chunks), _least(plan), dtype, threads)
 
 
-def check(x: da.Array, holes: Holes = NO_HOLES, *, out: Any = None) -> None:
+def check(x: da.Array, *, out: Any = None) -> None:
     """Refuse chunks of unknown size or of no plain arrays, and what needs all chunks at once."""
     if out is not None:
         msg = "a Dask array is filtered lazily, so there is nothing to write to out= yet; store the result instead"
         raise GeometryError(msg)
-    if holes != NO_HOLES:
-        msg = "nan, mask, min_weight and preserve_nan look at all samples at once, which a lazy Dask array does not "
-        raise ProblemError(msg + "allow; filter x.compute(), or fill the holes first: da.where(da.isnan(x), 0, x)")
     unknown = [axis for axis, sizes in enumerate(x.chunks) if any(size != size for size in sizes)]
     if unknown:
         msg = (
