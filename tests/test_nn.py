@@ -264,3 +264,25 @@ def test_bad_input(call, error, text) -> None:
     with pytest.raises(error, match=text) as caught:
         call()
     assert isinstance(caught.value, FaltungError)
+
+
+def test_four_axes_and_many_channels() -> None:
+    """Against NumPy's windows and matrix products, in float64."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 8, *(12,) * 4)).astype("f4")
+    weight, grad = rng.standard_normal((16, 8, *(3,) * 4)).astype("f4"), rng.standard_normal((2, 16, *(12,) * 4))
+    axes = (2, 3, 4, 5)
+
+    def windows(a: np.ndarray) -> np.ndarray:
+        wide = np.pad(a.astype(float), [(0, 0), (0, 0), *[(1, 1)] * 4])
+        return np.lib.stride_tricks.sliding_window_view(wide, (3,) * 4, axes)
+
+    seen, taps = windows(x), (6, 7, 8, 9)
+    want = np.moveaxis(np.tensordot(seen, weight.astype(float), ((1, *taps), (1, 2, 3, 4, 5))), -1, 1)
+    np.testing.assert_allclose(nn.conv(x, weight, padding=1), want, atol=2e-4)
+    grad = grad.astype("f4")
+    by_weight = np.tensordot(grad.astype(float), seen, ((0, *axes), (0, *axes)))
+    np.testing.assert_allclose(nn.conv_weight_gradient(grad, x, weight.shape, padding=1), by_weight, atol=5e-3)
+    turned = np.flip(weight.astype(float), axes)
+    by_input = np.moveaxis(np.tensordot(windows(grad), turned, ((1, *taps), (0, 2, 3, 4, 5))), -1, 1)
+    np.testing.assert_allclose(nn.conv_input_gradient(grad, weight, x.shape, padding=1), by_input, atol=4e-4)
