@@ -12,7 +12,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 from faltung import Convolution, symmetry
 from faltung.errors import GeometryError, ProblemError
-from faltung.symmetry import Representation, equivariant_basis
+from faltung.symmetry import Representation, basis_solver, equivariant_basis
 from faltung.symmetry.representations import dense, grid, lorentz, orthogonal, symmetric, translations
 
 Array = np.ndarray[Any, Any]
@@ -187,6 +187,44 @@ def test_complex_representations() -> None:
     check(basis)
     # Each map is a row of the Fourier transform.
     np.testing.assert_allclose(np.abs(basis.matrices).max(axis=(1, 2)), 1 / np.sqrt(5))
+
+
+@pytest.mark.parametrize("name", ["O(3)", "Lorentz", "turned", "complex", "nothing"])
+def test_every_solver_finds_the_same_maps(name: str) -> None:
+    q = np.linalg.qr(np.random.default_rng(0).standard_normal((12, 12)))[0]
+    turned = Representation([q @ dense(g) @ q.T for g in symmetric(12).generators])
+    wave = Representation([np.diag(np.exp(2j * np.pi * np.arange(12) / 6))])
+    rep_in, rep_out = {
+        "O(3)": (orthogonal(3) * orthogonal(3), orthogonal(3) * orthogonal(3)),
+        "Lorentz": (lorentz() * lorentz(), lorentz()  * lorentz()),
+        "turned": (turned, turned),
+        "complex": (translations(12), wave),
+        "nothing": (orthogonal(3) * orthogonal(3), orthogonal(3)),
+    }[name]  # fmt: skip
+    constraint = basis_solver.Constraint.of(rep_in, rep_out)
+    size = constraint.shape[0] * constraint.shape[1]
+    found = []
+    for values, columns in (
+        basis_solver._decomposed(constraint), basis_solver._reduced(constraint),
+        basis_solver._iterated(constraint, size),
+    ):  # fmt: skip
+        null = values <= 1e-12 * constraint.scale()
+        found.append(columns(null))
+    expected = found[0] @ found[0].conj().T
+    for columns in found[1:]:
+        np.testing.assert_allclose(columns @ columns.conj().T, expected, atol=1e-9)
+
+
+def test_large_systems_are_small_in_eigenvectors() -> None:
+    """There are 91 isotropic tensors of order 8 in space; a ring of 100 in any basis has 100 convolutions."""
+    fourth = orthogonal(3, special=False) * orthogonal(3, special=False)
+    basis = equivariant_basis(fourth * fourth)
+    assert basis.dimension == 91
+    check(basis)
+    q = np.linalg.qr(np.random.default_rng(0).standard_normal((100, 100)))[0]
+    turned = equivariant_basis([q @ np.roll(np.eye(100), 1, 0) @ q.T])
+    assert turned.dimension == 100
+    check(turned)
 
 
 def test_the_result_does_not_depend_on_chance() -> None:

@@ -44,8 +44,9 @@ def equivariant_basis(
     -------
     EquivariantBasis
         Permutations give orbits, exactly, for millions of entries. Otherwise singular values below 1e-6 of the largest
-        count as 0 (`gap` tells how clear that was), up to 2500 entries by a dense decomposition, beyond by Lanczos
-        iteration on products with the generators alone; the maps are right to about 1e-10.
+        count as 0 (`gap` tells how clear that was): up to 1000 entries by a dense decomposition; beyond, where some
+        generator is unitary, skew or Hermitian, by small ones (10⁴ entries take seconds), else by Lanczos iteration on
+        products with the generators alone. The maps are right to about 1e-10.
 
     Raises
     ------

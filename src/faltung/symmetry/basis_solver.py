@@ -1,7 +1,8 @@
-"""The null space of ρ_out W - W ρ_in over all generators, by decomposition where it is small, else by iteration."""
+"""The null space of ρ_out W - W ρ_in over all generators, by decomposition where that is small, else by iteration."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,20 @@ import numpy as np
 from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from faltung.symmetry.basis_reduced import reduced
 from faltung.symmetry.representations import dense, is_permutation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from faltung.symmetry.elements import Array
     from faltung.symmetry.representations import Matrix, Representation
 
-DENSE = 2500  # entries of W up to which the system is decomposed
+    # Squared singular values, and what gives the columns of the null ones (size, dimension).
+    Spectrum = tuple[Array, Callable[[Array], Array]]
+
+DENSE = 1000  # entries of W up to which the system is decomposed
+SIDE = 3000  # numbers that a representation may act on, for the system to be reduced
 NULL = 1e-12  # of the largest squared singular value: 1e-6 of the largest singular value
 FIRST = 8  # maps that the iteration looks for at first
 
@@ -73,19 +81,37 @@ def null_space(constraint: Constraint) -> tuple[Array, tuple[float, float]]:
     independent ones first.
     """
     size = constraint.shape[0] * constraint.shape[1]
-    values, columns = _decomposed(constraint) if size <= DENSE else _iterated(constraint, size)
+    values, maps = _decomposed(constraint) if size <= DENSE else _reduced(constraint) or _iterated(constraint, size)
     top = max(float(values.max(initial=0)), constraint.scale(), np.finfo(float).tiny)
     null = values <= NULL * top
     gap = (float(values[null].max(initial=0)) / top, float(values[~null].min(initial=top)) / top)
-    return _canonical(columns[:, null]).reshape(-1, *constraint.shape), gap
+    return _canonical(maps(null)).reshape(-1, *constraint.shape), gap
 
 
-def _decomposed(constraint: Constraint) -> tuple[Array, Array]:
+def _decomposed(constraint: Constraint) -> Spectrum:
     values, columns = linalg.eigh(constraint.matrix())
-    return np.abs(values), columns
+    return np.abs(values), lambda null: np.asarray(columns[:, null])
 
 
-def _iterated(constraint: Constraint, size: int) -> tuple[Array, Array]:
+def _reduced(constraint: Constraint) -> Spectrum | None:
+    if max(constraint.shape) > SIDE:
+        return None
+    found = reduced([(_whole(out), _whole(inside)) for out, inside in constraint.pairs])
+    if found is None:
+        return None
+    values, maps = found
+
+    def columns(null: Array) -> Array:
+        flat = maps(null).reshape(int(null.sum()), math.prod(constraint.shape)).T
+        if constraint.dtype.kind == "c" or not flat.size:
+            return flat
+        # The space is that of real maps, of which complex ones are combinations.
+        return np.asarray(linalg.svd(np.hstack([flat.real, flat.imag]), full_matrices=False)[0][:, : flat.shape[1]])
+
+    return values, columns
+
+
+def _iterated(constraint: Constraint, size: int) -> Spectrum:
     """Find the smallest eigenvalues by Lanczos iteration, ever more of them until one is not 0.
 
     One run may miss copies of an eigenvalue, so the next one looks beside what was found, until nothing is left there.
@@ -106,13 +132,13 @@ def _iterated(constraint: Constraint, size: int) -> tuple[Array, Array]:
 
         count = min(count, size - found.shape[1] - 1)
         if count < 1:
-            return np.append(np.zeros(found.shape[1]), top), np.column_stack([found, np.zeros(size)])
+            return np.append(np.zeros(found.shape[1]), top), lambda _, found=found: found
         values, columns = eigsh(LinearOperator((size, size), turned, dtype=dtype), count, which="LA", v0=start)
         null = top - values <= NULL * top
         found = linalg.orth(np.column_stack([found, columns[:, null]])) if null.any() else found
         if not null.any():
             smallest = float(top - values.max())
-            return np.append(np.zeros(found.shape[1]), [smallest, top]), np.column_stack([found, np.zeros((size, 2))])
+            return np.append(np.zeros(found.shape[1]), [smallest, top]), lambda _, found=found: found
         count *= 2
 
 
