@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from faltung.symmetry.group_conv_action import acting
-from faltung.symmetry.group_conv_bank import tap_sources
-from faltung.symmetry.torch_modules import GroupConv
+from faltung.symmetry.group_conv.action import acting
+from faltung.symmetry.group_conv.bank import tap_sources
+from faltung.symmetry.group_conv.torch_modules import GroupConv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from torch import nn
 from faltung.errors import FaltungError
 from faltung.problem.boundary import FOREIGN
 from faltung.symmetry import Identification, identify
-from faltung.symmetry.dtype_rules import TRIED
+from faltung.symmetry.black_box.dtypes import TRIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from scipy.ndimage import rotate
 from scipy.stats import t as student
 from torch import Tensor, nn
 
-from faltung.symmetry.torch_modules import GroupBatchNorm, GroupConv, GroupPool, SpatialPool
+from faltung.symmetry.group_conv.torch_modules import GroupBatchNorm, GroupConv, GroupPool, SpatialPool
 
 IMAGES, TRAIN, CLASSES = 5000, 3000, 10
 EPOCHS, BATCH, RATE, DECAY = 30, 50, 1e-2, 1e-2

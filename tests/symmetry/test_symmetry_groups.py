@@ -15,8 +15,8 @@ from scipy import ndimage
 from faltung import symmetry
 from faltung.errors import DtypeError, GeometryError, ProblemError
 from faltung.symmetry.actions import act, stays_inside
+from faltung.symmetry.audit.fields import input_field
 from faltung.symmetry.elements import Element, Group
-from faltung.symmetry.fields import input_field
 
 RNG = np.random.default_rng(3)
 FINITE = {

@@ -116,7 +116,7 @@ def model(text: str) -> tuple[Any, str, int | None, tuple[int | None, ...]]:
 
 def onnx_model(path: Path) -> tuple[Path, str, int | None, tuple[int | None, ...]]:
     """Read off an ONNX model how it takes pictures; GeometryError if its input is none."""
-    from faltung.symmetry.onnx import load, model_input
+    from faltung.symmetry.audit.onnx import load, model_input
 
     _, shape, _ = model_input(load(path), path)
     if len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3):

@@ -19,8 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faltung.symmetry.audit import equivariance
-    from faltung.symmetry.basis import EquivariantBasis, equivariant_basis
+    from faltung.symmetry.audit.equivariance import equivariance
+    from faltung.symmetry.audit.report import Report
+    from faltung.symmetry.black_box.identified import Identification
+    from faltung.symmetry.black_box.identify import identify
     from faltung.symmetry.groups import (
         Element,
         Group,
@@ -36,8 +38,7 @@ if TYPE_CHECKING:
         scalings,
         shifts,
     )
-    from faltung.symmetry.identification import Identification, identify
-    from faltung.symmetry.report import Report
+    from faltung.symmetry.maps.basis import EquivariantBasis, equivariant_basis
     from faltung.symmetry.representations import Representation
 
 __all__ = [
@@ -64,13 +65,13 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    "EquivariantBasis": "basis",
-    "Report": "report",
+    "EquivariantBasis": "maps.basis",
+    "Identification": "black_box.identified",
+    "Report": "audit.report",
     "Representation": "representations",
-    "equivariance": "audit",
-    "equivariant_basis": "basis",
-    "Identification": "identification",
-    "identify": "identification",
+    "equivariance": "audit.equivariance",
+    "equivariant_basis": "maps.basis",
+    "identify": "black_box.identify",
 }
 
 

@@ -16,7 +16,7 @@ except ImportError as error:
     msg = "faltung.torch needs torch, which is not installed; run: pip install torch"
     raise ImportError(msg, name="torch") from error
 
-from faltung.symmetry.torch_modules import GroupBatchNorm, GroupConv, GroupPool, SpatialPool
+from faltung.symmetry.group_conv.torch_modules import GroupBatchNorm, GroupConv, GroupPool, SpatialPool
 from faltung.torch.functional import conv, conv_transpose, pool
 from faltung.torch.modules import Conv, ConvTranspose, LocallyConnected
 from faltung.torch.pooling import BlurPool, PolyphasePool, Pool

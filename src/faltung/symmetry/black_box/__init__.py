@@ -1,0 +1,1 @@
+"""Which convolution a function is that can only be called."""

@@ -1,0 +1,1 @@
+"""All linear maps that a symmetry allows."""
