@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.progress import track
 from torch import Tensor, nn
 
 from faltung.torch import Conv, Pool
 
 if TYPE_CHECKING:
-    from matplotlib.figure import SubFigure
-    from matplotlib.gridspec import GridSpec
+    from matplotlib.gridspec import SubplotSpec
+    from matplotlib.image import AxesImage
 
 WIDTHS = (16, 32)
 
@@ -70,26 +71,31 @@ def classes(model: nn.Module, x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def picture(model: nn.Sequential, image: Tensor) -> Figure:
-    """Draw the filters of the first layer (red above 0, blue below), a digit, and its feature maps after ReLU."""
+    """Draw a digit and, below each filter of the first layer, what it finds there after ReLU."""
     weights, maps = model[0].weight[:, 0], model[:2](image[None])[0]
     limit, most = weights.abs().max().item(), maps.max().item()
-    drawing = Figure(figsize=(10, 5.4), layout="constrained")
-    above, below = drawing.subfigures(2, 1)
-    above.suptitle("learned filters", fontsize=14)
-    below.suptitle("what they find in the digit on the left", fontsize=14)
-    draw(above, weights, {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit})
-    grid = draw(below, maps, {"cmap": "gray", "vmin": 0, "vmax": most})
-    below.add_subplot(grid[:, :2], xticks=[], yticks=[]).imshow(image[0], cmap="gray")
+    drawing = Figure(figsize=(10, 4.5))
+    half = len(maps) // 2
+    grid = drawing.add_gridspec(1, half, left=0.27, right=0.985, top=0.9, bottom=0.03, wspace=0.1)
+    drawing.text(0.627, 0.94, "learned filters, and below each what it finds", ha="center", fontsize=14)
+    for i, (weight, found) in enumerate(zip(weights, maps, strict=True)):
+        row, column = divmod(i, half)
+        pair = grid[column].subgridspec(5, 1, height_ratios=(1, 1, 0.2, 1, 1), hspace=0.08)
+        red_blue = draw(drawing, pair[3 * row], weight, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        grey = draw(drawing, pair[3 * row + 1], found, cmap="gray", vmin=0, vmax=most)
+    label = int(classes(model, image[None]))
+    drawing.text(0.125, 0.94, f"test digit, read as {label}", ha="center", fontsize=14)
+    drawing.add_axes((0.02, 0.433, 0.21, 0.467), xticks=[], yticks=[], anchor="N").imshow(image[0], cmap="gray")
+    for bottom, image_of, name in ((0.3, red_blue, "weight of a filter"), (0.11, grey, "answer after ReLU")):
+        bar = drawing.colorbar(image_of, cax=drawing.add_axes((0.02, bottom, 0.21, 0.035)), orientation="horizontal")
+        bar.set_label(name, fontsize=12)
+        bar.ax.tick_params(labelsize=12)
+        bar.locator = MaxNLocator(4)
     return drawing
 
 
-def draw(part: SubFigure, planes: Tensor, colours: dict[str, Any]) -> GridSpec:
-    """Draw planes in two rows, right of an empty square."""
-    grid = part.add_gridspec(2, 2 + len(planes) // 2)
-    for i, plane in enumerate(planes):
-        row, column = divmod(i, len(planes) // 2)
-        part.add_subplot(grid[row, 2 + column], xticks=[], yticks=[]).imshow(plane, **colours)
-    return grid
+def draw(drawing: Figure, place: SubplotSpec, plane: Tensor, **colours: Any) -> AxesImage:
+    return drawing.add_subplot(place, xticks=[], yticks=[]).imshow(plane, **colours)
 
 
 def main() -> None:
@@ -99,6 +105,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the split, the first weights and the batches")
     parser.add_argument("--out", type=Path, default=Path("digits.png"), help="where the picture goes")
     options = parser.parse_args()
+    if not options.out.absolute().parent.is_dir():
+        parser.error(f"--out {options.out}: there is no such folder")
     torch.manual_seed(options.seed)
     x, y = digits(options.mnist)
     order = torch.randperm(len(x))
@@ -110,6 +118,7 @@ def main() -> None:
     for name, model in (("faltung", ours), ("torch.nn", theirs)):
         train(model, x[learn], y[learn], options.seed, options.epochs, f"{name:8}")
         found[name] = classes(model, x[test])
+    for name in found:
         print(f"{name:8} reads {100 * (found[name] == y[test]).float().mean():.2f} % of {len(test)} test images")
     print(f"they read {int((found['faltung'] != found['torch.nn']).sum())} images differently")
     picture(ours, x[test[0]]).savefig(options.out, dpi=100)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import erf
+from scipy.special import erf, expit, ndtr
 
 from faltung import definition, nn
 from faltung.errors import BoundaryError, DtypeError, FaltungError, GeometryError
@@ -214,6 +214,31 @@ def test_bias_and_activation_follow_the_sums_whatever_the_method(dtype, groups, 
             want = APPLIED[activation](z)
         np.testing.assert_array_equal(got, want)
         assert got.dtype == sums.dtype
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize(("groups", "per"), [(1, 32), (2, 8), (3, 3), (4, 1)])
+def test_smooth_activations_follow_the_sums_whatever_the_method(dtype, groups, per, activation) -> None:
+    """Within 3 roundings of the sum, from the far tails through 0, before or after it is stored."""
+    rng = np.random.default_rng(0)
+    z = np.concatenate([np.linspace(-30, 30, 301), rng.standard_normal(300) * 10.0 ** rng.uniform(-6, 3, 300)])
+    x = np.zeros((1, 8 * groups, z.size), dtype)
+    x[0, ::8] = z
+    x[0, 0, :4] = [np.nan, np.inf, -np.inf, 0]
+    weight, bias = np.zeros((groups * per, 8, 1), dtype), rng.standard_normal(groups * per).astype(dtype)
+    weight[:, 0] = 1
+    for one in (None, bias):
+        with np.errstate(invalid="ignore"):
+            got = nn.conv(x, weight, one, groups=groups, activation=activation)
+            sums = nn.conv(x, weight, one, groups=groups).astype(float)
+            share = expit(sums) if activation == "silu" else ndtr(sums)
+            want = sums * share
+            error = np.abs(got - want) / np.maximum(np.abs(sums), np.finfo(dtype).tiny)
+        known = np.isfinite(want)
+        assert error[known].max() <= 3 * np.finfo(dtype).eps
+        np.testing.assert_array_equal(got[~known], want[~known])
+        assert (~known).sum() >= 3 * per
 
 
 def test_a_locally_connected_layer_has_weights_of_its_own() -> None:

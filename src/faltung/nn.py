@@ -68,13 +68,14 @@ def conv(
         "same:torch" gives as many outputs as inputs for stride 1, the odd sample of padding at the end; "same:tf" gives
         ceil(n / stride) outputs for any stride; "valid" pads nothing.
     boundary : what the padding holds, any rule of `Convolution`, one for all, per axis or per side
-    activation : "relu", "leaky_relu" (slope 0.01), "relu6", "silu" or "gelu" (exact, by erf), applied to the result
+    activation : "relu", "leaky_relu" (slope 0.01), "relu6", "silu" or "gelu" (by erf), applied to the result
 
     Returns
     -------
     array (N, C_out, *outs) with ``(n + low + high - dilation·(k - 1) - 1) // stride + 1`` outputs along each axis.
         Dtypes follow `correlate`: f32 and f64 stay, f16 is summed in f32, integers are exact. Sums differ from the
-        exact ones by at most γ_{n+2} Σ|w||x| for n taps (the bias and the activation round once more each).
+        exact ones by at most γ_{n+2} Σ|w||x| for n taps; the bias and the activation round once more each (silu and
+        gelu three times).
 
     Raises GeometryError for shapes that do not fit, groups that do not divide, an output that would be empty;
     DtypeError for integer sums that may overflow.

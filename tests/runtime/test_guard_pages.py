@@ -171,7 +171,7 @@ def child_registry() -> dict[str, Any]:
     for dtype, kernel_dtype, outputs in LAYERS:
         layer = ft.Convolution(np.ones((outputs, 2, 3, 3), kernel_dtype), channels=True)
         layer(np.zeros((2, 7, 9), dtype), algorithm="layer", threads=1)
-    for activation, outputs in product((None, "relu", "leaky_relu", "relu6"), (8, 16, 37)):
+    for activation, outputs in product((None, "relu", "leaky_relu", "relu6", "silu", "gelu"), (8, 16, 37)):
         weight = np.ones((outputs, 2, 3, 3), np.float32)
         ft.nn.conv(np.zeros((2, 7, 9), np.float32), weight, np.ones(outputs), activation=activation, threads=1)
     for nest in given:

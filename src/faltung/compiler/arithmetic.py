@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,17 @@ def restore_arithmetic(w: Writer, isa: Isa, old: str) -> None:
         w.run("llvm.x86.sse.ldmxcsr", ("ptr", old))
     else:
         w.run("llvm.aarch64.set.fpcr", ("i64", old))
+
+
+def constant(element: Element, lanes: int, value: float) -> str:
+    """Write a number in all lanes."""
+    if element.kind != "f":
+        text = str(int(value))
+    else:
+        # LLVM writes single precision as the double of the same value.
+        rounded = struct.unpack("<f", struct.pack("<f", value))[0] if element.bytes == 4 else value
+        text = f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
+    return f"<{', '.join([f'{element.llvm} {text}'] * lanes)}>"
 
 
 def splat(w: Writer, pointer: str, element: Element, lanes: int) -> str:

@@ -16,13 +16,13 @@ other when it is stored. The last block of pixels is moved back to end with the 
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faltung.compiler.arithmetic import default_arithmetic, multiply_add, restore_arithmetic
+from faltung.compiler.arithmetic import constant, default_arithmetic, multiply_add, restore_arithmetic
 from faltung.compiler.elements import Element, convert, narrow
 from faltung.compiler.ir import Writer
+from faltung.compiler.smooth import Smooth
 
 if TYPE_CHECKING:
     from faltung.compiler.isa import Isa
@@ -42,8 +42,10 @@ FIELDS = (
 )  # fmt: skip
 
 
-# Activations that a comparison and a selection make, so that NaN stays NaN; leaky_relu has the slope 0.01.
-ACTIVATIONS = ("relu", "leaky_relu", "relu6")
+# Activations that a comparison and a selection make, so that NaN stays NaN (leaky_relu has the slope 0.01), and those
+# that are written as polynomials.
+SMOOTH = ("silu", "gelu")
+ACTIVATIONS = ("relu", "leaky_relu", "relu6", *SMOOTH)
 SLOPE = 0.01
 
 
@@ -147,29 +149,21 @@ class _Emitter:
 
     def _activated(self, x: str) -> str:
         """Apply the activation to a register of sums."""
+        if self.nest.activation in SMOOTH:
+            smooth = Smooth(self.w, self.isa, self.nest.accumulate, self.lanes)
+            return smooth.silu(x) if self.nest.activation == "silu" else smooth.gelu(x)
         w, real = self.w, self.nest.accumulate.kind == "f"
         less, more = ("fcmp olt", "fcmp ogt") if real else ("icmp slt", "icmp sgt")
         zero, vector, mask = "zeroinitializer", self.acc, f"<{self.lanes} x i1>"
         negative = w.op(f"{less} {vector} {x}, {zero}")
         below = zero
         if self.nest.activation == "leaky_relu":
-            below = w.op(f"fmul {vector} {x}, {self._everywhere(SLOPE)}")
+            below = w.op(f"fmul {vector} {x}, {constant(self.nest.accumulate, self.lanes, SLOPE)}")
         y = w.op(f"select {mask} {negative}, {vector} {below}, {vector} {x}")
         if self.nest.activation != "relu6":
             return y
-        six = self._everywhere(6.0)
+        six = constant(self.nest.accumulate, self.lanes, 6.0)
         return w.op(f"select {mask} {w.op(f'{more} {vector} {y}, {six}')}, {vector} {six}, {vector} {y}")
-
-    def _everywhere(self, value: float) -> str:
-        """Write a constant vector."""
-        element = self.nest.accumulate
-        if element.kind != "f":
-            text = str(int(value))
-        else:
-            # LLVM writes single precision as the double of the same value.
-            rounded = struct.unpack("<f", struct.pack("<f", value))[0] if element.bytes == 4 else value
-            text = f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
-        return f"<{', '.join([f'{element.llvm} {text}'] * self.lanes)}>"
 
     def _sample(self, pointer: str) -> str:
         """Load one sample into all lanes, in the accumulator's type."""
