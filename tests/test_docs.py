@@ -57,8 +57,9 @@ def test_the_readmes_python_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda script: script.name)
 def test_examples(script: Path, tmp_path: Path) -> None:
-    if "import torch" in script.read_text():
-        pytest.importorskip("torch")
+    for needed in ("torch", "sklearn"):
+        if needed in script.read_text():
+            pytest.importorskip(needed)
     result = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert result.returncode == 0, result.stderr
     assert "True" in result.stdout or script.name == "train_digits.py"

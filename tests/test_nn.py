@@ -1,5 +1,8 @@
 """faltung.nn: layers against sums written out with the definition, gradients against their own definitions."""
 
+import pickle
+import sys
+import threading
 from itertools import product
 
 import numpy as np
@@ -8,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf, expit, ndtr
 
-from faltung import definition, nn
+from faltung import Convolution, definition, nn
 from faltung.errors import BoundaryError, DtypeError, FaltungError, GeometryError
 
 RULES = ["zero", "edge", "reflect", "symmetric", "wrap", "antireflect", "antisymmetric"]
@@ -311,3 +314,39 @@ def test_four_axes_and_many_channels() -> None:
     turned = np.flip(weight.astype(float), axes)
     by_input = np.moveaxis(np.tensordot(windows(grad), turned, ((1, *taps), (0, 2, 3, 4, 5))), -1, 1)
     np.testing.assert_allclose(nn.conv_input_gradient(grad, weight, x.shape, padding=1), by_input, atol=4e-4)
+
+
+def test_threads_with_weights_of_their_own_share_a_plan_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 16, 12, 12)).astype("f4")
+    weights = [rng.standard_normal((32, 16, 3, 3)).astype("f4") for _ in range(4)]
+    want = [nn.conv(x, weight, padding=1, threads=1) for weight in weights]
+    wrong = []
+
+    def work(i: int) -> None:
+        wrong.extend(i for _ in range(200) if (nn.conv(x, weights[i], padding=1, threads=1) != want[i]).any())
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []
+
+
+def test_a_plan_given_weights_leaves_its_pickled_copies_alone() -> None:
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((1, 4, 9, 9)), rng.standard_normal((2, 16, 4, 3, 3))
+    plan = Convolution(weight[0], channels=True, flip=False).plan(x.shape, x.dtype)
+    before = plan(x)
+    moved = pickle.loads(pickle.dumps(plan))
+    other = plan.with_weights(weight[1][None])
+    assert other is not moved
+    assert (other(x) != before).any()
+    np.testing.assert_array_equal(moved(x), before)
+    np.testing.assert_array_equal(plan(x), before)

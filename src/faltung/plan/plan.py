@@ -157,6 +157,12 @@ class Plan(Regional):
     def __dask_tokenize__(self) -> str:
         return self.token
 
+    def __copy__(self) -> Plan:
+        """Give a plan of its own with the same parts; pickling, which copy would do, finds one that is shared."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
     def __reduce__(self) -> tuple[Any, ...]:
         return moving.reduced(self)
 
