@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faltung.convolution import Convolution
+from faltung.errors import GeometryError
 from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
@@ -89,10 +90,15 @@ def correlate(
     array([-1, -3, -6, -4])
     """
     options = (mode, padding, boundary, stride, dilation, axes, anchor)
-    return _convolution(kernel, False, options)(
-        x, dtype=dtype, out=out, threads=threads, nan=nan, mask=mask, min_weight=min_weight,
-        preserve_nan=preserve_nan, tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
-    )  # fmt: skip
+    c = _convolution(kernel, False, options)
+    try:
+        return c(
+            x, dtype=dtype, out=out, threads=threads, nan=nan, mask=mask, min_weight=min_weight,
+            preserve_nan=preserve_nan, tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
+        )  # fmt: skip
+    except GeometryError:
+        _kept.clear()  # a stride of 2.0, which is refused, must not be found again when it is 2
+        raise
 
 
 def convolve(
@@ -128,10 +134,15 @@ def convolve(
     array([ 1,  3,  6, 12,  8])
     """
     options = (mode, padding, boundary, stride, dilation, axes, anchor)
-    return _convolution(kernel, True, options)(
-        x, dtype=dtype, out=out, threads=threads, nan=nan, mask=mask, min_weight=min_weight,
-        preserve_nan=preserve_nan, tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
-    )  # fmt: skip
+    c = _convolution(kernel, True, options)
+    try:
+        return c(
+            x, dtype=dtype, out=out, threads=threads, nan=nan, mask=mask, min_weight=min_weight,
+            preserve_nan=preserve_nan, tolerance=tolerance, algorithm=algorithm, max_memory=max_memory,
+        )  # fmt: skip
+    except GeometryError:
+        _kept.clear()  # a stride of 2.0, which is refused, must not be found again when it is 2
+        raise
 
 
 _kept: Kept[Any, Convolution] = Kept(CONVOLUTIONS_KEPT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -27,8 +28,8 @@ OPERATORS = {
     "conv": (operators.conv.custom, (tensor(2, 4, 7, 6), tensor(6, 2, 3, 2), tensor(6), [], SPEC)),
     "conv_adjoint": (operators.conv_adjoint.custom, (tensor(2, 6, 3, 4), tensor(6, 2, 3, 2), None, [7, 6], SPEC)),
     "conv_weight": (operators.conv_weight.custom, (tensor(2, 6, 3, 4), tensor(2, 4, 7, 6), [3, 2], SPEC)),
-    "pool_sum": (pooling_operators.pool_sum, (tensor(2, 3, 7, 6), written(POOLED))),
-    "pool_spread": (pooling_operators.pool_spread, (tensor(2, 3, 4, 4), [2, 3, 7, 6], written(POOLED))),
+    "pool_sum": (pooling_operators.pool_sum.custom, (tensor(2, 3, 7, 6), written(POOLED))),
+    "pool_spread": (pooling_operators.pool_spread.custom, (tensor(2, 3, 4, 4), [2, 3, 7, 6], written(POOLED))),
     "pool_values": (pooling_operators.pool_values, (tensor(2, 7, 6).detach(), written({**POOLED, "kind": "max"}))),
     "pool_chosen": (pooling_operators.pool_chosen, (tensor(2, 7, 6).detach(), written({**POOLED, "kind": "min"}))),
     "polyphase": (pooling_operators.polyphase, (tensor(2, 3, 4, 6).detach(), [2, 3], 2.0)),
@@ -176,3 +177,72 @@ def test_other_devices_get_the_same_answers(rank, rule) -> None:
         if rule != "constant:2":
             back = compute.conv_adjoint(y, weight, None, [5] * rank, spec)
             torch.testing.assert_close(native.conv_adjoint(found, y, weight, None), back)
+
+
+POOLS = {
+    "mean": lambda: ft.Pool(2, kind="mean"), "sum": lambda: ft.Pool(3, 2, 1, kind="sum", boundary="wrap"),
+    "lp": lambda: ft.Pool(2, kind="lp", p=3), "max": lambda: ft.Pool(2), "largest": lambda: ft.Pool(2, kind="lp", p=float("inf")),
+    "polyphase": lambda: ft.PolyphasePool(2), "blur": lambda: ft.BlurPool(3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_transforms_follow_poolings(name) -> None:
+    """Against autograd's ordinary backward, which the tests of poolings check by differences."""
+    pool, x, dx = POOLS[name](), tensor(2, 3, 8, 8).detach(), tensor(2, 3, 8, 8, seed=1).detach()
+    y = pool(x.clone().requires_grad_())
+    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(2), dtype=y.dtype)
+
+    def total(x):
+        return (pool(x) * weights).sum()
+
+    leaf = x.clone().requires_grad_()
+    (want,) = torch.autograd.grad(total(leaf), leaf)
+    torch.testing.assert_close(torch.func.grad(total)(x), want)
+    value, slope = torch.func.jvp(total, (x,), (dx,))
+    torch.testing.assert_close(value, total(x))
+    torch.testing.assert_close(slope, (want * dx).sum())
+    with torch.autograd.forward_ad.dual_level():
+        dual = total(torch.autograd.forward_ad.make_dual(x, dx))
+        torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(dual).tangent, slope)
+    each = torch.vmap(torch.func.grad(lambda one, w: (pool(one[None])[0] * w).sum()))(x, weights)
+    torch.testing.assert_close(each, want)
+    leaf = torch.stack([x, dx]).requires_grad_()
+    mapped = torch.vmap(pool)(leaf)
+    torch.testing.assert_close(mapped[0], pool(x))
+    (mapped[0] * weights).sum().backward()
+    torch.testing.assert_close(leaf.grad[0], want)
+
+
+def test_gradients_of_many_outputs_at_once_and_traces() -> None:
+    x, weight = tensor(1, 2, 5, 5), tensor(3, 2, 3, 3).detach()
+    y = ft.conv(x, weight)
+    many = torch.randn(4, *y.shape, dtype=y.dtype)
+    (found,) = torch.autograd.grad(y, x, many, retain_graph=True, is_grads_batched=True)
+    want = torch.stack([torch.autograd.grad(y, x, one, retain_graph=True)[0] for one in many])
+    torch.testing.assert_close(found, want)
+    layer = ft.Conv(2, 3, 3).double()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated, and warns of every Python number
+        traced = torch.jit.trace(layer, x)
+        assert not torch.equal(traced(0 * x), traced(x))
+        torch.testing.assert_close(traced(2 * x), layer(2 * x))
+
+
+def test_a_compiled_decoder_asks_for_the_sizes_it_needs() -> None:
+    class Decoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down, self.up = torch.nn.Conv2d(4, 4, 3, 2, 1), ft.ConvTranspose(4, 4, 3, 2, 1)
+
+        def forward(self, x):
+            return self.up(self.down(x), output_size=x.shape[2:])
+
+    model = Decoder()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    for n in (6, 7, 8, 9, 11):
+        x = torch.randn(1, 4, n, n)
+        torch.testing.assert_close(compiled(x), model(x))
+    for p in (2.0, 3.0, 4.5):
+        norm = ft.Pool(2, kind="lp", p=p)
+        torch.testing.assert_close(torch.compile(norm, backend="eager", fullgraph=True)(x), norm(x))

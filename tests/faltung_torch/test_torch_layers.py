@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import faltung
 from faltung import definition
+from faltung.errors import GeometryError
 
 torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402  after the check for torch
@@ -251,3 +253,38 @@ def test_layers_without_axes(groups, rule) -> None:
         torch.nn.functional.linear(a, w) for a, w in zip(x.chunk(groups, 1), weight.chunk(groups), strict=True)
     ], 1) + bias  # fmt: skip
     same(ft.conv(x, weight, bias, groups=groups, boundary=rule), theirs, [x, weight, bias], 1e-13)
+
+
+def test_a_wrong_call_leaves_no_trace() -> None:
+    """2.0 equals 2 and True equals 1, also as keys of caches."""
+    x, weight = torch.randn(1, 4, 6, 6), torch.randn(2, 4, 3, 3)
+    for name, wrong, right in (("stride", 2.0, 2), ("padding", True, 1), ("dilation", 1.0, 1)):
+        for call in (ft.conv, lambda x, w, **asked: faltung.correlate(x[0, 0].numpy(), w[0, 0].numpy(), **asked)):
+            with pytest.raises(GeometryError, match=name):
+                call(x, weight, **{name: wrong})
+            call(x, weight, **{name: right})
+
+
+def test_empty_batches() -> None:
+    for module in (
+        ft.Conv(3, 4, 3), ft.ConvTranspose(3, 4, 3), ft.Pool(2), ft.Pool(2, kind="mean"), ft.Pool(2, return_indices=True),
+        ft.Pool(2, kind="median"), ft.BlurPool(3), ft.PolyphasePool(2), ft.LocallyConnected(3, 4, 3, (8, 8)),
+    ):  # fmt: skip
+        y = module(torch.zeros(0, 3, 8, 8, requires_grad=True))
+        assert len(y[0] if isinstance(y, tuple) else y) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        ((14,), "has 1 numbers; give 2"), ((9, 14, 14), "has 3 numbers; give 2"),
+        ((20, 14), r"\(20, 14\) is out of reach: this input becomes \(13, 13\) to \(14, 14\)"), ((12, 14), "out of reach"),
+    ],
+)  # fmt: skip
+def test_output_sizes_within_reach(size, text) -> None:
+    layer, x = ft.ConvTranspose(4, 2, 3, stride=2), torch.randn(1, 4, 6, 6)
+    for right in ((13, 14), (1, 2, 13, 14)):
+        assert layer(x, output_size=right).shape[2:] == (13, 14)
+    assert layer(x, output_size=(13, 13)).shape[2:] == (13, 13)
+    with pytest.raises(GeometryError, match=text):
+        layer(x, output_size=size)

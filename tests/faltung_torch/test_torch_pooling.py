@@ -210,3 +210,20 @@ BAD = [
 def test_bad_input(call, text) -> None:
     with pytest.raises(FaltungError, match=text):
         call()
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_blur_pool_of_halves_is_rounded_once(half) -> None:
+    x = torch.randn(2, 3, 20, 20).to(half)
+    for module in (ft.BlurPool(15), ft.BlurPool(15).to(half)):
+        assert torch.equal(module(x), ft.BlurPool(15)(x.float()).to(half))
+    with torch.autocast("cpu"):
+        assert ft.BlurPool(3)(x.float()).dtype == torch.float32
+    with torch.device("meta"):
+        empty = ft.BlurPool(3)
+    assert torch.equal(empty.to_empty(device="cpu")(x), ft.BlurPool(3)(x))
+
+
+def test_the_function_takes_what_the_module_takes() -> None:
+    x = torch.randn(1, 2, 6, 6)
+    assert torch.equal(ft.pool(x, 2, ndim=2), ft.Pool(2)(x))

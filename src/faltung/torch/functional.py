@@ -63,13 +63,20 @@ def conv_transpose(
     return operators.conv_adjoint(x, weight, bias, transposed_sizes(x.shape, weight.shape, output_padding, spec), spec)
 
 
+def conv_transpose_to(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: list[int], spec: str) -> Tensor:
+    """Apply the adjoint of a layer to sizes that are known to be within reach."""
+    x, weight, bias = _checked(x, weight, bias)
+    return operators.conv_adjoint(x, weight, bias, sizes, spec)
+
+
 def pool(x: Tensor, window: Any, kind: str = "max", **asked: Any) -> Tensor:
     """Pool as `faltung.pool` does, one axis for a single number; the other keywords are those of `Pool`.
 
     >>> pool(torch.tensor([[1.0, 3, 2, 1]]), 2)
     tensor([[3., 2.]])
     """
-    pooled: Tensor = Pool(window, kind=kind, ndim=rank_of(None, window, default=1), **asked)(x)
+    asked.setdefault("ndim", rank_of(None, window, default=1))
+    pooled: Tensor = Pool(window, kind=kind, **asked)(x)
     return pooled
 
 

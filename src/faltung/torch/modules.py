@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from faltung.convolution import Convolution
 from faltung.errors import GeometryError
 from faltung.problem import geometry
-from faltung.torch import functional, specification
+from faltung.torch import export, functional, specification
 from faltung.torch.geometry import numbers, outputs, transposed_sizes
 from faltung.torch.pooling import rank_of
 
@@ -161,16 +161,32 @@ class ConvTranspose(_Layer):
         shape = (in_channels, out_channels // groups, *self.kernel_size)
         self._begin(shape, (out_channels,) if bias else None, math.prod(shape[1:]), device=device, dtype=dtype)
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, output_size: int | Sequence[int] | None = None) -> Tensor:
         """Spread every sample over the outputs."""
         extra = self.output_padding
         if output_size is not None:
+            rank = len(self.kernel_size)
+            sizes: list[int] = [output_size] if isinstance(output_size, int) else list(output_size)
+            if len(sizes) not in (rank, x.ndim):
+                msg = f"output_size {tuple(sizes)} has {len(sizes)} numbers; give {rank}, one for each axis"
+                raise GeometryError(msg)
+            sizes = sizes[len(sizes) - rank :]
             spec = specification.layer(self.stride, self.padding, self.dilation, self.groups, self.boundary)
-            least = transposed_sizes(x.shape, self.weight.shape, 0, spec)
-            extra = [n - m for n, m in zip(output_size[len(output_size) - len(least) :], least, strict=True)]
+            if torch.compiler.is_compiling() and not export.is_exporting():
+                return functional.conv_transpose_to(x, self.weight, self.bias, sizes, spec)
+            extra = self._extra(sizes, transposed_sizes(x.shape, self.weight.shape, 0, spec))
         return functional.conv_transpose(
             x, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation, self.boundary
         )
+
+    def _extra(self, sizes: list[int], least: list[int]) -> list[int]:
+        """Give the output_padding that makes these sizes, of which a stride's worth is within reach."""
+        strides = geometry.per_axis(self.stride, len(least), "stride", least=1)
+        most = [low + s - 1 for low, s in zip(least, strides, strict=True)]
+        if any(not low <= n <= high for n, low, high in zip(sizes, least, most, strict=True)):
+            msg = f"output_size {tuple(sizes)} is out of reach: this input becomes {tuple(least)} to {tuple(most)}"
+            raise GeometryError(msg)
+        return [n - low for n, low in zip(sizes, least, strict=True)]
 
 
 class LocallyConnected(_Layer):
@@ -216,8 +232,9 @@ class LocallyConnected(_Layer):
             msg = f"this layer takes ({self.in_channels}, {', '.join(map(str, self.sizes))}), not {tuple(x.shape)}"
             raise GeometryError(msg)
         windows = self._windows(x)
-        windows = windows.reshape(len(windows), self.groups, -1, *windows.shape[2:])
-        weight = self.weight.reshape(self.groups, -1, *self.weight.shape[1:])
+        inputs, outputs = (n // self.groups for n in (self.in_channels, self.out_channels))
+        windows = windows.reshape(len(windows), self.groups, inputs, *windows.shape[2:])
+        weight = self.weight.reshape(self.groups, outputs, *self.weight.shape[1:])
         outs, taps = "ABCDEFGHIJKL"[:rank], "MNOPQRSTUVWX"[:rank]
         y = torch.einsum(f"ngc{outs}{taps},goc{outs}{taps}->ngo{outs}", windows, weight).flatten(1, 2)
         y = y if self.bias is None else y + self.bias.to(y.dtype)
@@ -228,8 +245,10 @@ class LocallyConnected(_Layer):
         rank = len(self.kernel_size)
         # A convolution with a single 1 extends the array by the boundary rule.
         one = x.new_ones(1, 1, *[1] * rank)
-        y = functional.conv(x.reshape(-1, 1, *self.sizes), one, padding=self.padding, boundary=self.boundary)
-        y = y.reshape(-1, self.in_channels, *y.shape[2:])
+        images = math.prod(x.shape[: x.ndim - rank - 1])
+        planes = x.reshape(images * self.in_channels, 1, *self.sizes)
+        y = functional.conv(planes, one, padding=self.padding, boundary=self.boundary)
+        y = y.reshape(images, self.in_channels, *y.shape[2:])
         for axis, (k, s, d) in enumerate(zip(self.kernel_size, self.stride, self.dilation, strict=True), start=2):
             y = y.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
         return y

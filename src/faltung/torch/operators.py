@@ -112,27 +112,30 @@ class Operator:
     custom operator's derivatives, and for plain tensors, where the way through the dispatcher is three times as long.
     """
 
-    def __init__(self, run: Any, fake: Any, derivatives: Any, *, batched: bool) -> None:
-        """Take what runs it, its shapes and derivatives, and whether its first tensor may have any batch axes."""
-        self.custom = torch.library.custom_op(f"faltung::{run.__name__}", run, mutates_args=())
+    def __init__(self, name: str, run: Any, fake: Any, derivatives: Any, keep: Any, *, batched: bool) -> None:
+        """Take name, what runs it, its shapes, its derivatives and what these keep.
+
+        `batched` says that its first tensor may have any batch axes.
+        """
+        self.custom = torch.library.custom_op(f"faltung::{name}", run, mutates_args=())
         self.custom.register_fake(fake)
-        self.custom.register_autograd(derivatives.backward, setup_context=_keep)
+        self.custom.register_autograd(derivatives.backward, setup_context=keep)
         self.custom.register_vmap(self._mapped)
         self.run, self.batched = run, batched
 
         def forward(ctx: Any, *args: Any) -> Tensor:
             result: Tensor = run(*args)
-            _keep(ctx, args, result)
+            keep(ctx, args, result)
             return result
 
-        ways = {"forward": self.custom, "setup_context": _keep, "vmap": self._mapped}
+        ways = {"forward": self.custom, "setup_context": keep, "vmap": self._mapped}
         self.plain = _function("Plain", derivatives, forward=forward)
         self.transformed = _function("Transformed", derivatives, **ways)
 
     def __call__(self, *args: Any) -> Tensor:
         """Apply it."""
         run = self.custom
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is None:
             if torch._C._are_functorch_transforms_active():
                 run = self.transformed
             elif not is_in_torch_dispatch_mode() and all(map(_is_plain, args)):
@@ -160,7 +163,9 @@ def _function(name: str, derivatives: Any, **ways: Any) -> Any:
 
 def _is_plain(arg: Any) -> bool:
     """Whether nothing but autograd looks at an argument: it is no subclass and on the CPU, or no tensor."""
-    return not isinstance(arg, Tensor) or (type(arg) in PLAIN and arg.is_cpu)
+    return not isinstance(arg, Tensor) or (
+        type(arg) in PLAIN and arg.is_cpu and not torch._C._functorch.is_legacy_batchedtensor(arg)
+    )
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -183,6 +188,6 @@ def _sum(*parts: Tensor | None) -> Tensor:
     return sum(rest, start=first)
 
 
-conv = Operator(compute.conv, _conv_like, _Conv, batched=True)
-conv_adjoint = Operator(compute.conv_adjoint, _adjoint_like, _ConvAdjoint, batched=True)
-conv_weight = Operator(compute.conv_weight, _weight_like, _ConvWeight, batched=False)
+conv = Operator("conv", compute.conv, _conv_like, _Conv, _keep, batched=True)
+conv_adjoint = Operator("conv_adjoint", compute.conv_adjoint, _adjoint_like, _ConvAdjoint, _keep, batched=True)
+conv_weight = Operator("conv_weight", compute.conv_weight, _weight_like, _ConvWeight, _keep, batched=False)

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from faltung.errors import BoundaryError, DtypeError, GeometryError
 from faltung.pooling import Pooling
 from faltung.problem import geometry
-from faltung.torch import export
+from faltung.torch import export, specification
+from faltung.torch import operators as layers
 from faltung.torch import pooling_operators as operators
 from faltung.torch.specification import written
 
@@ -69,7 +71,8 @@ class Pool(nn.Module):
         self._check(rules)
         self._constant = any(rule.is_constant for rule in rules)
         within = {"kind": "sum" if kind == "lp" else kind, "p": 2}
-        if kind == "lp" and math.isinf(p):
+        self._largest, self._steep = kind == "lp" and math.isinf(p), p < 1
+        if self._largest:
             # Padding without a rule is 0 to a norm and nothing to a maximum.
             within, self._constant = {"kind": "max", "boundary": boundary or "zero", "p": 2}, True
         self.spec = written({"window": window, **asked, **within})
@@ -87,10 +90,10 @@ class Pool(nn.Module):
         if kind != "lp":
             return operators.pool_sum(x, self.spec)
         wide = x.float() if x.dtype in operators.HALVES else x
-        if math.isinf(p):
+        if self._largest:
             return self._chosen(wide.abs()).to(x.dtype)
         size = wide.abs()
-        if p < 1:  # a steep slope at 0, for which the norm takes 0
+        if self._steep:  # a steep slope at 0, for which the norm takes 0
             used = size != 0
             size = torch.where(used, torch.where(used, size, 1) ** p, 0)
         else:
@@ -111,15 +114,16 @@ class Pool(nn.Module):
 
     def _chosen(self, x: Tensor) -> Any:
         """Take the chosen samples; their gradient goes back to them."""
-        if not self.return_indices and not (torch.is_grad_enabled() and x.requires_grad):
+        if not self.return_indices and not _is_followed(x):
             return operators.pool_values(x, self.spec)
         values, indices = operators.pool_chosen(x.detach(), self.spec)
         axes = sorted(self._axes(x.ndim))
         rest = [axis for axis in range(x.ndim) if axis not in axes]
         order = [*rest, *axes]
-        lead = [x.shape[axis] for axis in rest]
+        lead, pooled = ([x.shape[axis] for axis in some] for some in (rest, axes))
         at = indices.permute(order)
-        taken = x.permute(order).reshape(*lead, -1).gather(-1, at.clamp(min=0).reshape(*lead, -1)).reshape(at.shape)
+        chosen = at.clamp(min=0).reshape(*lead, math.prod(at.shape[len(lead) :]))
+        taken = x.permute(order).reshape(*lead, math.prod(pooled)).gather(-1, chosen).reshape(at.shape)
         taken = taken.permute([order.index(axis) for axis in range(x.ndim)])
         if self._constant:
             taken = torch.where(indices < 0, values, taken)
@@ -145,6 +149,15 @@ class Pool(nn.Module):
     def extra_repr(self) -> str:
         """Say what it is."""
         return repr(self.pooling).removeprefix("<Pooling ").removesuffix(">")
+
+
+def _is_followed(x: Tensor) -> bool:
+    """Whether somebody may ask for a derivative by x: autograd, a dual number, or a transform of torch.func."""
+    if torch.is_grad_enabled() and x.requires_grad:
+        return True
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 class PolyphasePool(nn.Module):
@@ -175,7 +188,7 @@ class PolyphasePool(nn.Module):
         if export.is_exporting():
             msg = "PolyphasePool cannot be exported: ONNX has no node that chooses a grid by its norm"
             raise GeometryError(msg)
-        phases = operators.polyphase(x, list(self.stride), float(self.order))
+        phases = operators.polyphase(x.detach(), list(self.stride), float(self.order))
         # (N, C, n/s, s, ...) -> (N, s, ..., C, n/s, ...), of which each image keeps one index for each s.
         parts = [part for n, s in zip(sizes, self.stride, strict=True) for part in (n // s, s)]
         grids = x.reshape(*x.shape[:2], *parts)
@@ -208,19 +221,24 @@ class BlurPool(nn.Module):
         taps = np.ones((1, 1))
         for size in self.window:
             taps = np.multiply.outer(taps, [math.comb(size - 1, i) / 2 ** (size - 1) for i in range(size)])
-        exact = np.array_equal(taps, taps.astype(np.float32))
-        self.register_buffer("taps", torch.tensor(taps, dtype=torch.float32 if exact else None), persistent=False)
+        self._taps: list[Any] = taps.tolist()
+        pads = [((k - 1) // 2, k // 2) for k in self.window]
+        self._spec = specification.layer(self.stride, pads, 1, 1, boundary)
 
     def forward(self, x: Tensor) -> Tensor:
         """Blur and subsample every channel."""
-        from faltung.torch.functional import conv
-
         at = x.ndim - self.ndim
-        pads = [((k - 1) // 2, k // 2) for k in self.window]
-        taps = self.get_buffer("taps").to(x.dtype)
-        images = x[None].flatten(0, at)[:, None]
-        y = conv(images, taps, None, self.stride, pads, boundary=self.boundary)
-        return y.reshape(*x.shape[:at], *y.shape[2:])
+        if at < 0 or not x.is_floating_point():
+            msg = f"this layer blurs {self.ndim} trailing axes of floats, not {tuple(x.shape)} of {x.dtype}"
+            raise GeometryError(msg) if at < 0 else DtypeError(msg)
+        wide = x.float() if x.dtype in operators.HALVES else x
+        taps = torch.tensor(self._taps, dtype=wide.dtype, device=x.device)
+        images = wide[None].flatten(0, at)[:, None]
+        if export.is_exporting():
+            y = export.conv(images, taps, None, self._spec)
+        else:
+            y = layers.conv(images, taps, None, [], self._spec)
+        return y.reshape(*x.shape[:at], *y.shape[2:]).to(x.dtype)
 
     def extra_repr(self) -> str:
         """Say what it is."""

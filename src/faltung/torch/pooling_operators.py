@@ -10,6 +10,7 @@ from torch import Tensor
 
 from faltung.antialias import polyphase_pool
 from faltung.pooling import pool_gradient
+from faltung.torch.operators import Operator
 from faltung.torch.specification import linear, pooling_of
 
 if TYPE_CHECKING:
@@ -33,14 +34,12 @@ def pool_values(x: Tensor, spec: str) -> Tensor:
     return tensor(pooling_of(spec)(array(x), threads=torch.get_num_threads()), x.dtype, x)
 
 
-@torch.library.custom_op("faltung::pool_sum", mutates_args=())
-def pool_sum(x: Tensor, spec: str) -> Tensor:
+def run_sum(x: Tensor, spec: str) -> Tensor:
     """Give the mean or sum of each window."""
     return tensor(pooling_of(spec)(array(x), threads=torch.get_num_threads()), x.dtype, x)
 
 
-@torch.library.custom_op("faltung::pool_spread", mutates_args=())
-def pool_spread(y: Tensor, shape: list[int], spec: str) -> Tensor:
+def run_spread(y: Tensor, shape: list[int], spec: str) -> Tensor:
     """Apply the adjoint of `pool_sum`."""
     grad = array(y)
     like = np.broadcast_to(grad.dtype.type(0), tuple(shape))
@@ -92,12 +91,10 @@ def _chosen_like(x: Tensor, spec: str) -> tuple[Tensor, Tensor]:
 
 
 @pool_values.register_fake
-@pool_sum.register_fake
 def _pooled_like(x: Tensor, spec: str) -> Tensor:
     return x.new_empty(pooled_shape(x.shape, pooling_of(spec)))
 
 
-@pool_spread.register_fake
 def _spread_like(y: Tensor, shape: list[int], spec: str) -> Tensor:
     return y.new_empty(shape)
 
@@ -107,17 +104,53 @@ def _phases_like(x: Tensor, stride: list[int], order: float) -> Tensor:
     return x.new_empty((x.shape[0], len(stride)), dtype=torch.int64)
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+@pool_chosen.register_vmap
+def _chosen_mapped(info: Any, in_dims: tuple[Any, ...], x: Tensor, spec: str) -> Any:
+    each = [pool_chosen(one, spec) for one in x.unbind(in_dims[0])]
+    return tuple(torch.stack(parts) for parts in zip(*each, strict=True)), (0, 0)
+
+
+@pool_values.register_vmap
+def _values_mapped(info: Any, in_dims: tuple[Any, ...], x: Tensor, spec: str) -> Any:
+    return torch.stack([pool_values(one, spec) for one in x.unbind(in_dims[0])]), 0
+
+
+@polyphase.register_vmap
+def _phases_mapped(info: Any, in_dims: tuple[Any, ...], x: Tensor, stride: list[int], order: float) -> Any:
+    return torch.stack([polyphase(one, stride, order) for one in x.unbind(in_dims[0])]), 0
+
+
+class _Sum(torch.autograd.Function):
+    """Derivatives of y = pool_sum(x, spec)."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return pool_spread(grad, ctx.shape, ctx.spec), None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
+        return pool_sum(dx, linear(ctx.spec))
+
+
+class _Spread(torch.autograd.Function):
+    """Derivatives of x = pool_spread(y, shape, spec)."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return pool_sum(grad, linear(ctx.spec)), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, dy: Tensor, *_: None) -> Tensor:
+        return pool_spread(dy, ctx.shape, ctx.spec)
+
+
+def _keep_sum(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.shape, ctx.spec = list(inputs[0].shape), inputs[-1]
 
 
-def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    return pool_spread(grad, ctx.shape, ctx.spec), None
+def _keep_spread(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.shape, ctx.spec = list(inputs[1]), inputs[-1]
 
 
-def _spread_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-    return pool_sum(grad, linear(ctx.spec)), None, None
-
-
-pool_sum.register_autograd(_sum_backward, setup_context=_keep)
-pool_spread.register_autograd(_spread_backward, setup_context=_keep)
+pool_sum = Operator("pool_sum", run_sum, _pooled_like, _Sum, _keep_sum, batched=False)
+pool_spread = Operator("pool_spread", run_spread, _spread_like, _Spread, _keep_spread, batched=False)

@@ -12,6 +12,7 @@ import torch
 from faltung.errors import GeometryError
 from faltung.pooling import Pooling
 from faltung.problem.boundary import Rule
+from faltung.runtime.kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 KEPT = 256
 Options = tuple[Any, Any, Any, int, Any]
 F = TypeVar("F", bound="Callable[..., Any]")
+_kept: Kept[str, str] = Kept(KEPT)
 
 
 def constant(function: F) -> F:
@@ -31,10 +33,12 @@ def layer(*options: Any) -> str:
     """Write stride, padding, dilation, groups and boundary of a layer."""
     if torch.compiler.is_compiling():
         return _constant(options)
-    try:
-        return _kept(options)
-    except TypeError:  # options given as lists do not hash
-        return written(options)
+    name = repr(options)  # for 2, 2.0 and True are equal or hash alike, and are not the same stride
+    found = _kept.get(name)
+    if found is None:
+        found = written(options)
+        _kept.keep(name, found)
+    return found
 
 
 @lru_cache(KEPT)
@@ -67,11 +71,6 @@ def linear(spec: str) -> str:
     if isinstance(asked, dict):
         return json.dumps({**asked, "boundary": _linear(asked["boundary"])})
     return json.dumps([*asked[:-1], _linear(asked[-1])])
-
-
-@lru_cache(KEPT)
-def _kept(options: tuple[Any, ...]) -> str:
-    return written(options)
 
 
 @constant
