@@ -168,11 +168,23 @@ def test_report() -> None:
     assert data["boundary"] == [["symmetric", "symmetric"]]
 
 
+def test_tiny_taps_tell_rules_apart() -> None:
+    for rule in ("wrap", "symmetric", "zero"):
+        found = identify(Convolution([1e-8, 1, 1e-8], boundary=rule), 24, dtypes=())
+        assert found.is_convolution
+        assert rule in (found.boundary[0][0], *found.others[0][0])
+
+
 def test_own_layers_and_complex_numbers() -> None:
     k = np.array([1 + 1j, 2, 3 - 1j])
     found = identify(Convolution(k, boundary="wrap"), 24, kernel=k, dtype=complex, dtypes=())
     np.testing.assert_allclose(found.kernel, k[::-1])
     assert found.flip is True
+    correlated = Convolution(k, flip=False, boundary="wrap")
+    assert identify(correlated, 24, kernel=k, dtype=complex, dtypes=()).flip is False
+    x = np.random.default_rng(0).standard_normal(24)
+    np.testing.assert_allclose(found.to_convolution()(x), Convolution(k, boundary="wrap")(x))
+    assert json.loads(found.to_json())["kernel"][0] == [3, -1]
 
 
 def test_torch_modules() -> None:

@@ -64,8 +64,9 @@ class Identification:
             raise ProblemError(msg)
         rules = [tuple("zero" if name == UNREAD else name for name in sides) for sides in self.boundary]
         pads = [(low, max(high, 0)) for low, high in self.padding]
+        # Correlation conjugates its kernel, and these are the weights as they multiply.
         return Convolution(
-            self.kernel, flip=False, padding=pads, boundary=rules, stride=self.stride, dilation=self.dilation
+            self.kernel.conj(), flip=False, padding=pads, boundary=rules, stride=self.stride, dilation=self.dilation
         )
 
     def to_json(self) -> str:

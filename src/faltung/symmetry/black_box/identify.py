@@ -194,7 +194,11 @@ def _flip(found: Array, given: ArrayLike | None, tolerance: float) -> bool | Non
         return None
     k, g = (_trimmed(each, tolerance).squeeze() for each in (found, np.asarray(given)))
     limit = tolerance * float(np.abs(k).max())
-    as_given, turned = (s.shape == k.shape and bool(np.abs(k - s).max() <= limit) for s in (g, np.flip(g)))
+    # A correlation conjugates what it is given, so both count.
+    as_given, turned = (
+        s.shape == k.shape and any(bool(np.abs(k - one).max() <= limit) for one in (s, s.conj()))
+        for s in (g, np.flip(g))
+    )
     return None if as_given == turned else turned
 
 
